@@ -1,0 +1,35 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-slow lint clean
+
+# A stamp a set of extras: reinstall only when the metadata changes.
+$(VENV)/.demo: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.test: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	touch $@
+
+demo: $(VENV)/.demo  ## render scenes, train, compare, save and reload a model
+	$(BIN)/skavsc demo
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --quiet --check .
+	$(BIN)/mypy --no-error-summary
+	$(BIN)/lint-imports --no-timing --verbose > /dev/null || $(BIN)/lint-imports
+	$(BIN)/numpydoc lint $$(git ls-files 'skavsc/*.py')
+
+test: lint  ## linters and all tests but the slow ones
+	$(BIN)/pytest --quiet -n 2 -m "not slow"
+
+test-slow: $(VENV)/.test
+	$(BIN)/pytest --quiet -m slow
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

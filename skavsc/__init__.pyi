@@ -1,0 +1,11 @@
+from . import audio as audio
+from . import classifiers as classifiers
+from . import datasets as datasets
+from . import evaluation as evaluation
+from . import exceptions as exceptions
+from . import fusion as fusion
+from . import media as media
+from . import networks as networks
+from . import visual as visual
+
+__version__: str

@@ -1,0 +1,80 @@
+"""Errors and warnings, each a subclass of the builtin that its users expect."""
+
+from __future__ import annotations
+
+import os
+
+__all__ = [
+    "ClipTableError",
+    "MediaError",
+    "MediaNotFoundError",
+    "MissingClipWarning",
+    "MissingModalityError",
+    "SkavscWarning",
+    "UntrainedWeightsWarning",
+    "WeightsError",
+    "WeightsNotFoundError",
+]
+
+
+class MediaError(OSError, ValueError):
+    """A sound or video file that cannot be used.
+
+    Parameters
+    ----------
+    path : path-like or str
+        The file, or a description of the in-memory source.
+    stage : str
+        What failed: ``"open"``, ``"read sound"``, ``"read picture"``, ...
+    cause : str
+        Why, and where possible the remedy.
+
+    Examples
+    --------
+    >>> raise MediaError("a.wav", "open", "the file is empty")
+    Traceback (most recent call last):
+    ...
+    skavsc.exceptions.MediaError: a.wav: open: the file is empty
+    """
+
+    def __init__(self, path: str | os.PathLike[str], stage: str, cause: str) -> None:
+        self.path = os.fspath(path)
+        self.stage = stage
+        self.cause = cause
+        super().__init__(f"{self.path}: {stage}: {cause}")
+
+    def __reduce__(self) -> tuple[type[MediaError], tuple[str, str, str]]:
+        # Errors travel between the processes of joblib; OSError's own way loses the fields.
+        return type(self), (self.path, self.stage, self.cause)
+
+
+class MediaNotFoundError(MediaError, FileNotFoundError):
+    """A sound or video file that does not exist."""
+
+
+class ClipTableError(ValueError):
+    """A clip table (or the files that describe it) that cannot be used."""
+
+
+class MissingModalityError(ValueError):
+    """Clips without the sound or the picture that an estimator needs."""
+
+
+class WeightsError(ValueError):
+    """Network weights that do not fit the network they are meant for."""
+
+
+class WeightsNotFoundError(WeightsError, FileNotFoundError):
+    """Network weights that are neither on disk nor to be downloaded."""
+
+
+class SkavscWarning(UserWarning):
+    """Base of all warnings of this package."""
+
+
+class MissingClipWarning(SkavscWarning):
+    """Clips that could not be read, or that are left out because they miss a modality."""
+
+
+class UntrainedWeightsWarning(SkavscWarning):
+    """An image network with random weights: its features describe little."""

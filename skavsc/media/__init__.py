@@ -1,0 +1,5 @@
+"""Decoding of sound and picture, with one error type that names file, stage and cause."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
