@@ -1,0 +1,96 @@
+"""The image backbones: layer names, counts, and golden values of published networks."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from skavsc.networks import ImagePreprocessing, squeezenet11_base, vgg16_base
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+
+
+def test_vgg16_has_the_layers_and_counts_of_keras_vgg16():
+    ours = vgg16_base()
+    reference = keras.applications.VGG16(weights=None, include_top=False)
+    named = [(layer.name, [w.shape for w in layer.weights]) for layer in ours.layers[1:]]
+    assert named == [
+        (layer.name, [w.shape for w in layer.weights]) for layer in reference.layers[1:]
+    ]
+    assert ours.count_params() == 14_714_688
+    assert ours.output_shape == (None, 7, 7, 512)
+
+
+def test_vgg16_computes_what_keras_vgg16_computes():
+    ours = vgg16_base((64, 64, 3))
+    reference = keras.applications.VGG16(weights=None, include_top=False, input_shape=(64, 64, 3))
+    ours.set_weights(reference.get_weights())
+    images = np.random.default_rng(0).uniform(-100, 100, (2, 64, 64, 3)).astype("float32")
+    expected = np.asarray(reference(images))
+    assert np.abs(expected).max() > 0
+    np.testing.assert_allclose(np.asarray(ours(images)), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("build", [vgg16_base, squeezenet11_base])
+def test_any_image_size(build):
+    network = build((None, None, 3))
+    for height, width in ((32, 32), (64, 96)):
+        maps = network(np.zeros((1, height, width, 3), "float32"))
+        assert maps.shape[-1] == 512
+        assert maps.shape[1] <= maps.shape[2]
+
+
+def test_squeezenet_counts():
+    network = squeezenet11_base()
+    assert network.count_params() == 722_496
+    assert sum(isinstance(layer, keras.layers.Conv2D) for layer in network.layers) == 25
+
+
+@pytest.mark.skipif(
+    not (SHARED / "squeezenet_places365.npz").exists(), reason="needs the Places365 SqueezeNet"
+)
+def test_squeezenet_golden_embedding():
+    network = squeezenet11_base()
+    with np.load(SHARED / "squeezenet_places365.npz") as weights:
+        for layer in network.layers:
+            if layer.weights:
+                prefix = layer.name.replace("_", "/")
+                layer.set_weights([weights[f"{prefix}/kernel"], weights[f"{prefix}/bias"]])
+    with np.load(SHARED / "squeezenet_places365_golden.npz") as golden:
+        image, expected = golden["image"], golden["embedding"]
+    maps = network(ImagePreprocessing("squeezenet-places365")(image))
+    np.testing.assert_allclose(np.mean(maps, axis=(1, 2)), expected, atol=1e-4)
+
+
+def test_preprocessing_swaps_colours_and_takes_the_means():
+    image = np.array([[[10, 20, 30]]], dtype="uint8")
+    places = np.asarray(ImagePreprocessing("places365")(image))
+    np.testing.assert_allclose(
+        places[0, 0], np.array([30, 20, 10]) - [104.006, 116.669, 122.679], rtol=1e-6
+    )
+    squeeze = np.asarray(ImagePreprocessing("squeezenet-places365")(image))
+    np.testing.assert_allclose(
+        squeeze[0, 0], (np.array([30, 20, 10]) - [105.448, 112.969, 116.674]) / 255, rtol=1e-5
+    )
+    np.testing.assert_array_equal(np.asarray(ImagePreprocessing("none")(image)), image)
+
+
+def test_preprocessing_rejects_an_unknown_mode():
+    with pytest.raises(ValueError, match=r"mode='imagenet' is unknown.*'places365'"):
+        ImagePreprocessing("imagenet")
+
+
+def test_preprocessing_is_time_distributed_serialisable_and_parameter_free(tmp_path):
+    inputs = keras.Input((2, 32, 32, 3), dtype="uint8")
+    x = ImagePreprocessing()(inputs)
+    outputs = keras.layers.TimeDistributed(vgg16_base((32, 32, 3)))(x)
+    model = keras.Model(inputs, outputs)
+    assert model.count_params() == 14_714_688
+    again = keras.models.clone_model(model)
+    assert again.layers[1].mode == "places365"
+    small = keras.Sequential([keras.Input((4, 4, 3)), ImagePreprocessing("squeezenet-places365")])
+    small.save(tmp_path / "small.keras")
+    loaded = keras.saving.load_model(tmp_path / "small.keras")
+    image = np.full((1, 4, 4, 3), 7, "float32")
+    np.testing.assert_array_equal(np.asarray(loaded(image)), np.asarray(small(image)))
