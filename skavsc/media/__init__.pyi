@@ -1,0 +1,1 @@
+from ._write import write_clip as write_clip
