@@ -1,0 +1,126 @@
+"""The layers that Keras does not have, and the block that the audio network repeats."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+
+@keras.saving.register_keras_serializable(package="skavsc")
+class BlockScaling(layers.Layer):
+    """Scale each block to [-1, 1], jointly over its bands, frames and channels.
+
+    The smallest value of a block becomes -1 and the largest 1; a constant block becomes 0. In
+    decibels a change of gain adds a constant, so what leaves this layer does not depend on how
+    loud the recording was made. The layer has no weights, and as a part of the network it does
+    in deployment just what it did in training.
+
+    Parameters
+    ----------
+    **kwargs : dict
+        As for keras.layers.Layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> block = np.array([-80.0, -60.0, -40.0]).reshape(1, 3, 1, 1)
+    >>> np.asarray(BlockScaling()(block)).ravel()
+    array([-1.,  0.,  1.], dtype=float32)
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """Scale a batch of blocks."""
+        axes = tuple(range(1, len(inputs.shape)))
+        low = ops.min(inputs, axis=axes, keepdims=True)
+        high = ops.max(inputs, axis=axes, keepdims=True)
+        constant = high <= low
+        # Dividing by a stand-in where the block is constant keeps NaN out of the gradient too.
+        extent = ops.where(constant, ops.ones_like(high), high - low)
+        scaled = 2.0 * (inputs - low) / extent - 1.0
+        return ops.where(constant, ops.zeros_like(scaled), scaled)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Give the shape of the output, which is that of the input."""
+        return input_shape
+
+
+def squeeze_excite(x: Any, *, reduction: int, name: str) -> Any:
+    """Recalibrate by channel and by position at once (scSE).
+
+    Parameters
+    ----------
+    x : KerasTensor of shape (batch, bands, frames, filters)
+        The feature maps.
+    reduction : int
+        How many times fewer units the channel branch has in its middle, at most ``filters``.
+    name : str
+        The prefix of the names of the layers.
+
+    Returns
+    -------
+    KerasTensor of the shape of x
+        The sum of the maps weighted by channel and of the maps weighted by position.
+
+    References
+    ----------
+    Roy, Navab, Wachinger: Recalibrating fully convolutional networks with spatial and channel
+    "squeeze and excitation" blocks. IEEE Transactions on Medical Imaging 38 (2), 2019.
+    """
+    filters = x.shape[-1]
+    plain = {"use_bias": False, "kernel_initializer": "he_normal"}
+    squeezed = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_squeeze")(x)
+    squeezed = layers.Dense(
+        filters // reduction, activation="relu", name=f"{name}_channel_reduce", **plain
+    )(squeezed)
+    by_channel = layers.Dense(
+        filters, activation="sigmoid", name=f"{name}_channel_excite", **plain
+    )(squeezed)
+    by_position = layers.Conv2D(
+        1, 1, activation="sigmoid", name=f"{name}_position_excite", **plain
+    )(x)
+    return layers.Add(name=f"{name}_scse")(
+        [
+            layers.Multiply(name=f"{name}_channel")([x, by_channel]),
+            layers.Multiply(name=f"{name}_position")([x, by_position]),
+        ]
+    )
+
+
+def standard_post_block(x: Any, filters: int, *, reduction: int, momentum: float, name: str) -> Any:
+    """Apply a Conv-StandardPOST block: a residual block, scSE after the sum, the shortcut again.
+
+    Parameters
+    ----------
+    x : KerasTensor of shape (batch, bands, frames, channels)
+        The input.
+    filters : int
+        The number of filters of each convolution.
+    reduction : int
+        The reduction ratio of the channel branch of scSE.
+    momentum : float
+        The momentum of the moving statistics of batch normalisation.
+    name : str
+        The prefix of the names of the layers; the output's layer is ``{name}_output``.
+
+    Returns
+    -------
+    KerasTensor of shape (batch, bands, frames, filters)
+
+    References
+    ----------
+    Naranjo-Alcazar, Perez-Castanos, Zuccarello, Cobos: Acoustic scene classification with
+    squeeze-excitation residual networks. IEEE Access 8, 2020.
+    """
+
+    def convolve(inputs: Any, size: int, part: str) -> Any:
+        maps = layers.Conv2D(filters, size, padding="same", name=f"{name}_{part}")(inputs)
+        return layers.BatchNormalization(momentum=momentum, name=f"{name}_{part}_norm")(maps)
+
+    shortcut = convolve(x, 1, "shortcut")
+    main = layers.ELU(name=f"{name}_elu1")(convolve(x, 3, "conv1"))
+    main = convolve(main, 3, "conv2")
+    y = layers.ELU(name=f"{name}_elu2")(layers.Add(name=f"{name}_residual")([main, shortcut]))
+    y = squeeze_excite(y, reduction=reduction, name=name)
+    return layers.Add(name=f"{name}_output")([y, shortcut])

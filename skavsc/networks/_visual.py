@@ -1,0 +1,116 @@
+"""The visual network: an image network on each frame, a bidirectional GRU over frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers, ops, regularizers
+
+from skavsc.networks._backbones import ImagePreprocessing, vgg16_base
+
+# The pooled features of each frame, (5, 512), that fusion taps.
+VISUAL_TAP = "visual_features"
+
+
+def visual_network(
+    n_classes: int = 10,
+    *,
+    backbone: str | None = "vgg16",
+    n_frames: int = 5,
+    image_size: int = 224,
+    n_features: int = 512,
+    pooling: str = "avg",
+    preprocessing: str = "places365",
+    train_backbone: bool = False,
+    units: int = 32,
+    dropout: float = 0.5,
+    l2: float = 1e-3,
+) -> keras.Model:
+    """Build the visual network: the frames of one second to class probabilities.
+
+    Parameters
+    ----------
+    n_classes : int, default=10
+        The number of classes.
+    backbone : {"vgg16", None}, default="vgg16"
+        The image network in front. With None the network begins at the pooled features of the
+        frames, which is how it is trained while the image network is frozen.
+    n_frames : int, default=5
+        The frames of a segment: 1 s at 5 frames a second.
+    image_size : int, default=224
+        The height and width of a frame in pixels; only with a backbone.
+    n_features : int, default=512
+        The pooled features of a frame; only without a backbone.
+    pooling : {"avg", "max"}, default="avg"
+        How the positions of a frame are pooled; only with a backbone.
+    preprocessing : {"places365", "none"}, default="places365"
+        What is done to the RGB values 0..255 of a frame; only with a backbone.
+    train_backbone : bool, default=False
+        Whether the image network is trained too.
+    units : int, default=32
+        The units of the GRU in each direction.
+    dropout : float, default=0.5
+        The rate of the dropout before the scores, in [0, 1).
+    l2 : float, default=1e-3
+        The L2 penalty of the kernel of the scores.
+
+    Returns
+    -------
+    keras.Model
+        From ``(batch, n_frames, image_size, image_size, 3)`` frames (or
+        ``(batch, n_frames, n_features)`` without a backbone) to ``(batch, n_classes)``
+        probabilities, the average of those of the frames. 14,820,170 parameters with the
+        defaults, of which 105,482 are trained. Not compiled; the image network has random
+        weights.
+
+    Raises
+    ------
+    ValueError
+        If backbone, pooling or preprocessing is not one of the named ones.
+
+    References
+    ----------
+    Naranjo-Alcazar et al.: Squeeze-excitation convolutional recurrent neural networks for
+    audio-visual scene classification. DCASE 2021, arXiv 2107.13180.
+
+    Examples
+    --------
+    >>> visual_network(backbone=None).count_params()
+    105482
+    """
+    if backbone is None:
+        inputs = keras.Input((n_frames, n_features), name="visual")
+        x = layers.Identity(name=VISUAL_TAP)(inputs)
+    elif backbone == "vgg16":
+        inputs = keras.Input((n_frames, image_size, image_size, 3), name="visual")
+        x = _frame_features(inputs, pooling, preprocessing, train_backbone)
+    else:
+        raise ValueError(f'backbone={backbone!r} must be "vgg16" or None')
+    x = layers.Bidirectional(layers.GRU(units, return_sequences=True), name="visual_gru")(x)
+    x = layers.Dropout(dropout, name="visual_dropout")(x)
+    # Dense acts on each step of a sequence.
+    x = layers.Dense(
+        n_classes,
+        activation="softmax",
+        kernel_regularizer=regularizers.L2(l2),
+        name="visual_step_scores",
+    )(x)
+    outputs = layers.GlobalAveragePooling1D(name="visual_scores")(x)
+    return keras.Model(inputs, outputs, name="visual_network")
+
+
+def _frame_features(inputs: Any, pooling: str, preprocessing: str, trainable: bool) -> Any:
+    """Apply VGG16 to every frame, as if each were an image of its own, and pool the positions."""
+    pools = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
+    if pooling not in pools:
+        raise ValueError(f"pooling={pooling!r} must be one of {sorted(pools)}")
+    _, n_frames, height, width, n_colours = inputs.shape
+    base = vgg16_base((height, width, n_colours))
+    base.trainable = trainable
+    # One batch of all frames of all segments: what TimeDistributed means, without its cost.
+    x = ops.reshape(inputs, (-1, height, width, n_colours))
+    x = ImagePreprocessing(preprocessing, name="visual_preprocessing")(x)
+    x = pools[pooling](name="visual_pool")(base(x))
+    x = ops.reshape(x, (-1, n_frames, x.shape[-1]))
+    return layers.Identity(name=VISUAL_TAP)(x)

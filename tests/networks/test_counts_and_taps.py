@@ -1,0 +1,120 @@
+"""The published sizes: every count of the table, every shape on the way."""
+
+import keras
+import numpy as np
+import pytest
+
+from skavsc.networks import audio_network, fusion_network, visual_network
+
+
+def trainable(network):
+    return sum(int(np.prod(weight.shape)) for weight in network.trainable_weights)
+
+
+@pytest.mark.parametrize(
+    ("build", "total", "trained"),
+    [
+        (audio_network, 323_274, 321_930),
+        (visual_network, 14_820_170, 105_482),
+        (fusion_network, 15_416_148, 272_704),
+        (lambda: fusion_network(readout="early"), 15_309_066, 272_394),
+        (
+            lambda: fusion_network(
+                visual=visual_network(train_backbone=True), train_subnetworks=True
+            ),
+            15_416_148,
+            15_414_804,
+        ),
+    ],
+    ids=["audio", "visual", "late", "early", "unfrozen"],
+)
+def test_parameter_counts(build, total, trained):
+    network = build()
+    assert network.count_params() == total
+    assert trainable(network) == trained
+
+
+@pytest.mark.parametrize(
+    ("reduction", "total"), [(1, 344_778), (2, 323_274), (4, 312_522), (8, 307_146), (16, 304_458)]
+)
+def test_reduction_ratio_sets_the_count_of_the_audio_network(reduction, total):
+    assert audio_network(reduction=reduction).count_params() == total
+
+
+def test_shapes_inside_the_audio_network():
+    network = audio_network()
+    shapes = [tuple(network.get_layer(f"audio_block{b}_pool").output.shape[1:]) for b in (1, 2, 3)]
+    assert shapes == [(64, 25, 32), (64, 12, 64), (64, 12, 128)]
+
+
+def test_taps_of_fusion():
+    network = fusion_network(visual=visual_network(backbone=None))
+    tap = network.get_layer("early_audio_tap")
+    assert tuple(tap.input.shape[1:]) == (12, 128)
+    assert tuple(tap.output.shape[1:]) == (5, 128)
+    assert tuple(network.get_layer("early_taps").output.shape[1:]) == (5, 640)
+    assert tuple(network.get_layer("late_scores_joined").output.shape[1:]) == (30,)
+
+
+def test_audio_tap_is_the_mean_over_bands_then_windows_of_three():
+    network = fusion_network(visual=visual_network(backbone=None))
+    probe = keras.Model(
+        network.inputs,
+        [
+            network.get_layer("audio_block3_output").output,
+            network.get_layer("early_audio_tap").output,
+        ],
+    )
+    rng = np.random.default_rng(0)
+    inputs = [rng.normal(size=(2, 64, 50, 3)), rng.normal(size=(2, 5, 512))]
+    maps, tap = (np.asarray(output) for output in probe(inputs))
+    over_bands = maps.mean(axis=1)
+    expected = np.stack([over_bands[:, s : s + 3].mean(axis=1) for s in range(0, 10, 2)], axis=1)
+    np.testing.assert_allclose(tap, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("readout", ["late", "early"])
+def test_probabilities_sum_to_one(readout):
+    network = fusion_network(3, readout=readout, visual=visual_network(3, backbone=None))
+    rng = np.random.default_rng(0)
+    output = np.asarray(network([rng.normal(size=(4, 64, 50, 3)), rng.normal(size=(4, 5, 512))]))
+    assert output.shape == (4, 3)
+    assert (output >= 0).all()
+    np.testing.assert_allclose(output.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_visual_network_with_backbone_equals_backbone_then_head():
+    whole = visual_network(4, image_size=32)
+    head = visual_network(4, backbone=None)
+    head.set_weights(whole.get_weights()[-len(head.get_weights()) :])
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, size=(2, 5, 32, 32, 3)).astype("float32")
+    base = whole.get_layer("vgg16")
+    one_by_one = [
+        np.asarray(base(image[None, :, :, ::-1] - np.array([104.006, 116.669, 122.679], "float32")))
+        for image in frames.reshape(-1, 32, 32, 3)
+    ]
+    features = np.concatenate(one_by_one).mean(axis=(1, 2)).reshape(2, 5, 512)
+    np.testing.assert_allclose(
+        np.asarray(whole(frames)), np.asarray(head(features)), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: fusion_network(readout="middle"), "readout='middle'"),
+        (lambda: visual_network(backbone="alexnet"), "backbone='alexnet'"),
+        (lambda: visual_network(image_size=32, pooling="sum"), "pooling='sum'"),
+        (lambda: visual_network(image_size=32, preprocessing="caffe"), "caffe"),
+        (lambda: audio_network(filters=(32, 64)), "filters"),
+        (lambda: audio_network(filters=(4, 64, 64), reduction=8), "reduction=8"),
+        (
+            lambda: fusion_network(visual=visual_network(backbone=None, n_frames=7)),
+            "5 steps a segment and the visual network 7",
+        ),
+    ],
+)
+def test_unknown_values_are_named(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
