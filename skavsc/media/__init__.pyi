@@ -1,1 +1,2 @@
+from ._sound import read_sound as read_sound
 from ._write import write_clip as write_clip
