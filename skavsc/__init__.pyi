@@ -7,5 +7,7 @@ from . import fusion as fusion
 from . import media as media
 from . import networks as networks
 from . import visual as visual
+from .fusion import LateFusionClassifier as LateFusionClassifier
+from .fusion import ModalityUnion as ModalityUnion
 
 __version__: str

@@ -1,0 +1,2 @@
+from ._late import LateFusionClassifier as LateFusionClassifier
+from ._union import ModalityUnion as ModalityUnion

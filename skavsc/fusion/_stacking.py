@@ -1,0 +1,201 @@
+"""Probabilities of the branches: aligned to the classes, out of fold or from fitted branches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, softmax
+from sklearn.base import clone
+from sklearn.utils.validation import _check_response_method, _num_samples
+from tqdm import tqdm
+
+from skavsc.fusion._branches import BranchInput
+from skavsc.fusion._folds import Folds
+from skavsc.fusion._params import FitParams, params_of_rows
+
+Floats = NDArray[np.float64]
+
+
+def _as_probabilities(response: NDArray[Any], method: str, classes: NDArray[Any]) -> Floats:
+    if method == "predict":
+        return (response[:, None] == classes).astype(float)
+    if method == "predict_proba":
+        return np.asarray(response, dtype=float)
+    if response.ndim == 1:
+        positive = expit(response)
+        return np.column_stack([1 - positive, positive])
+    return softmax(np.asarray(response, dtype=float), axis=1)
+
+
+def branch_probabilities(
+    name: str, fitted: Any, values: Any, stack_method: str, classes: NDArray[Any]
+) -> Floats:
+    """Give what a fitted branch predicts, one column for each of ``classes``.
+
+    Parameters
+    ----------
+    name : str
+        The branch, for error messages.
+    fitted : classifier
+        Knows all or some of the classes; columns of those that it does not know are 0.
+    values : array-like of shape (n_clips, ...)
+        Its input.
+    stack_method : {"auto", "predict_proba", "decision_function", "predict"}
+        The method that is called. Scores of ``decision_function`` go through a softmax, labels of
+        ``predict`` become 1 for the label and 0 for the others.
+    classes : ndarray of shape (n_classes,)
+        The sorted labels.
+
+    Returns
+    -------
+    ndarray of shape (n_clips, n_classes), float64
+        Probabilities.
+
+    Raises
+    ------
+    ValueError
+        If the branch does not have the method, or its output has the wrong shape.
+    """
+    methods = ["predict_proba", "decision_function", "predict"]
+    wanted = methods if stack_method == "auto" else stack_method
+    try:
+        method = _check_response_method(fitted, wanted)
+    except AttributeError as error:
+        raise ValueError(
+            f"branch {name!r} ({type(fitted).__name__}) has no method {stack_method!r}; set "
+            f"stack_method='auto' or choose a classifier that has it"
+        ) from error
+    known = np.asarray(fitted.classes_)
+    found = _as_probabilities(np.asarray(method(values)), method.__name__, known)
+    if found.shape != (_num_samples(values), len(known)):
+        raise ValueError(
+            f"branch {name!r}: {method.__name__} gave an array of shape {found.shape} for "
+            f"{len(known)} classes; expected one row a clip and one column a class"
+        )
+    aligned = np.zeros((len(found), len(classes)))
+    aligned[:, np.searchsorted(classes, known)] = found
+    return aligned
+
+
+def _fit(unfitted: Any, values: Any, y: NDArray[Any], params: FitParams) -> Any:
+    return unfitted.fit(values, y, **params)
+
+
+def _fit_predict(
+    unfitted: Any,
+    train: BranchInput,
+    test: BranchInput,
+    y: NDArray[Any],
+    params: FitParams,
+    stack_method: str,
+    classes: NDArray[Any],
+) -> Floats:
+    fitted = _fit(unfitted, train.values, y, params)
+    return branch_probabilities(train.name, fitted, test.values, stack_method, classes)
+
+
+@dataclass
+class _Task:
+    """One fit: a branch and the positions, among its rows, of training and held-out clips."""
+
+    branch: int
+    train: NDArray[np.intp]
+    held_out: NDArray[np.intp] | None
+
+
+def _check_learnable(name: str, y: NDArray[Any], where: str) -> None:
+    if len(np.unique(y)) < 2:
+        raise ValueError(
+            f"branch {name!r} cannot be fitted: {where}, the clips that have this modality are of "
+            f"the classes {np.unique(y).tolist()} only; add such clips of other classes, or lower "
+            f"cv"
+        )
+
+
+def _tasks(inputs: list[BranchInput], y: NDArray[Any], folds: Folds) -> list[_Task]:
+    tasks = []
+    for number, given in enumerate(inputs):
+        labels = y[given.rows]
+        _check_learnable(given.name, labels, "in the training set")
+        tasks.append(_Task(number, np.arange(len(given.rows)), None))
+        for fold, (train, test) in enumerate(folds):
+            seen = np.flatnonzero(np.isin(given.rows, train))
+            held_out = np.flatnonzero(np.isin(given.rows, test))
+            if len(held_out):
+                _check_learnable(given.name, labels[seen], f"in the training part of fold {fold}")
+                tasks.append(_Task(number, seen, held_out))
+    return tasks
+
+
+def fit_branches(
+    inputs: list[BranchInput],
+    unfitted: list[Any],
+    y: NDArray[Any],
+    params: list[FitParams],
+    folds: Folds,
+    *,
+    stack_method: str,
+    n_jobs: int | None,
+    verbose: int | bool,
+) -> tuple[list[Any], Floats]:
+    """Fit every branch on all of its clips, and once a fold for out-of-fold probabilities.
+
+    Parameters
+    ----------
+    inputs : list of BranchInput
+        What each branch sees.
+    unfitted : list of classifiers
+        The branches, which are cloned for each fit.
+    y : ndarray of shape (n_clips,)
+        The labels.
+    params : list of dict of str to ndarray of shape (n_clips,)
+        Metadata for each branch's ``fit``.
+    folds : list of (ndarray, ndarray)
+        Training and test rows; empty if no out-of-fold probabilities are wanted.
+    stack_method : str
+        As for ``branch_probabilities``.
+    n_jobs : int, optional
+        The number of fits at the same time.
+    verbose : int or bool
+        Whether to show a progress bar over the fits.
+
+    Returns
+    -------
+    fitted : list of classifiers
+        One a branch.
+    probabilities : ndarray of shape (n_clips, n_branches, n_classes)
+        Out-of-fold probabilities, NaN where a clip lacks the branch's modality.
+    """
+    classes = np.unique(y)
+    tasks = _tasks(inputs, y, folds)
+
+    def jobs() -> Iterator[Any]:
+        # Lazy, so that the parts of a few folds exist at a time.
+        for task in tasks:
+            given = inputs[task.branch]
+            train = given.part(task.train)
+            branch = clone(unfitted[task.branch])
+            own = params_of_rows(params[task.branch], train.rows)
+            if task.held_out is None:
+                yield joblib.delayed(_fit)(branch, train.values, y[train.rows], own)
+            else:
+                test = given.part(task.held_out)
+                yield joblib.delayed(_fit_predict)(
+                    branch, train, test, y[train.rows], own, stack_method, classes
+                )
+
+    run = joblib.Parallel(n_jobs=n_jobs, return_as="generator", pre_dispatch="n_jobs")
+    bar = tqdm(run(jobs()), total=len(tasks), desc="branches", unit="fit", disable=not verbose)
+    fitted: list[Any] = []
+    probabilities = np.full((len(y), len(inputs), len(classes)), np.nan)
+    for task, result in zip(tasks, bar, strict=True):
+        if task.held_out is None:
+            fitted.append(result)
+        else:
+            probabilities[inputs[task.branch].rows[task.held_out], task.branch] = result
+    return fitted, probabilities

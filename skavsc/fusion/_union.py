@@ -1,0 +1,417 @@
+"""The features of several modalities side by side in one structured array."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.base import TransformerMixin, _fit_context, clone
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import Bunch, get_tags
+from sklearn.utils._repr_html.estimator import _VisualBlock
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    _raise_for_params,
+    process_routing,
+)
+from sklearn.utils.metaestimators import _BaseComposition
+from sklearn.utils.validation import _num_samples, check_is_fitted
+
+from skavsc.fusion._dispatch import is_stateless, take_rows
+
+# Rows that are transformed at a time: large enough that the start and end of a batch do not count,
+# small enough that the features in flight are few beside those of a data set that fills the memory.
+_CHUNK = 512
+
+
+def _check_output(output: Any, X: Any, name: str) -> NDArray[Any]:
+    """Give a transformer's output as an array with one row for each of X."""
+    n_rows = _num_samples(X)
+    if isinstance(output, pd.DataFrame | pd.Series):
+        if isinstance(X, pd.DataFrame | pd.Series) and not output.index.equals(X.index):
+            raise ValueError(
+                f"transformer {name!r} changed the index of the rows; a transformer of clips must "
+                f"keep every row in its place"
+            )
+        output = output.to_numpy()
+    if issparse(output) or not hasattr(output, "__array__") or np.ndim(output) == 0:
+        raise TypeError(
+            f"transformer {name!r} gave {type(output).__name__}, which is no dense array; end its "
+            f"pipeline with a transformer that gives one (an embedder after lazy frames)"
+        )
+    array = np.asarray(output)
+    if len(array) != n_rows:
+        raise ValueError(
+            f"transformer {name!r} gave {len(array)} rows for {n_rows} clips; it must give one row "
+            f"a clip, NaN where there is nothing"
+        )
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"transformer {name!r} gave values of type {array.dtype}, which are not numbers; "
+            f"add a transformer that makes features of them"
+        )
+    return array
+
+
+def _transform(transformer: Any, X: Any, params: dict[str, Any]) -> Any:
+    return transformer.transform(X, **params)
+
+
+def _fit(transformer: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
+    return transformer.fit(X, y, **params)
+
+
+def _fit_transform(transformer: Any, X: Any, y: Any, params: Any) -> tuple[Any, Any]:
+    if hasattr(transformer, "fit_transform"):
+        return transformer, transformer.fit_transform(X, y, **params["fit_transform"])
+    fitted = transformer.fit(X, y, **params["fit"])
+    return fitted, fitted.transform(X, **params["transform"])
+
+
+class ModalityUnion(TransformerMixin, _BaseComposition, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+    """Features of several modalities of the same clips, as one structured array.
+
+    Like `sklearn.compose.ColumnTransformer`, but the outputs are not stacked into one matrix:
+    each becomes a field of a NumPy structured array, in its own shape. Such an array has one
+    row a clip, so scikit-learn's tools index, split and pickle it, and ``X["audio"]`` is a view.
+
+    Parameters
+    ----------
+    transformers : list of (str, transformer) tuples
+        The modalities: the name of the field, and the transformer (or Pipeline of transformers)
+        that computes it from X, which every one gets whole. ``"passthrough"`` takes X itself (a
+        numeric array), ``"drop"`` leaves the modality out.
+    n_jobs : int, default=None
+        The number of modalities that are computed at the same time, as in joblib; None is 1.
+    verbose : bool or int, default=0
+        If positive, joblib's messages for each modality that is done.
+
+    Attributes
+    ----------
+    transformers_ : list of (str, transformer) tuples
+        The fitted transformers, without those that are dropped.
+    named_transformers_ : sklearn.utils.Bunch
+        The same, by name.
+    n_features_in_ : int
+        The number of features of X. Only if the first transformer has it.
+
+    See Also
+    --------
+    LateFusionClassifier : One classifier for each field, and a fusion of their predictions.
+
+    Notes
+    -----
+    All fields are float32. A union whose transformers are all stateless (``requires_fit`` is False
+    in their tags) is stateless too: its ``transform`` works without ``fit``.
+
+    Rows are computed 512 at a time (each clip once), so that beside the result only a few
+    of the features exist a second time; a transformer that has something to learn is an
+    exception in ``fit_transform``, where it sees all rows at once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.preprocessing import FunctionTransformer
+    >>> from skavsc import ModalityUnion
+    >>> union = ModalityUnion([
+    ...     ("audio", FunctionTransformer(np.abs)),
+    ...     ("visual", FunctionTransformer(np.sign)),
+    ... ])
+    >>> features = union.fit_transform(np.array([[-2.0, 3.0], [4.0, -5.0]]))
+    >>> features.shape, features.dtype.names
+    ((2,), ('audio', 'visual'))
+    >>> features["audio"]
+    array([[2., 3.],
+           [4., 5.]], dtype=float32)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "transformers": [list],
+        "n_jobs": [None, int],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        transformers: list[tuple[str, Any]],
+        *,
+        n_jobs: int | None = None,
+        verbose: int | bool = 0,
+    ) -> None:
+        self.transformers = transformers
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    @property
+    def named_transformers(self) -> Bunch:
+        """The transformers as given, by name."""
+        return Bunch(**dict(self.transformers))
+
+    def __getitem__(self, name: str) -> Any:
+        """Give a transformer by the name of its modality: the fitted one, if there is one."""
+        return dict(getattr(self, "transformers_", self.transformers))[name]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Give the parameters of the union and of its transformers.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include the transformers' own, as ``name__parameter``.
+
+        Returns
+        -------
+        dict of str to any
+            The parameters by name.
+        """
+        return self._get_params("transformers", deep=deep)
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters of the union and of its transformers.
+
+        Parameters
+        ----------
+        **params : dict of str to any
+            ``name=transformer`` replaces a transformer, ``name__parameter=value`` sets one of its
+            parameters.
+
+        Returns
+        -------
+        ModalityUnion
+            The union itself.
+        """
+        self._set_params("transformers", **params)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
+        """Fit every transformer on X.
+
+        Parameters
+        ----------
+        X : pandas.DataFrame or sequence of n_clips sources
+            The clip table, or whatever the transformers take.
+        y : array-like of shape (n_clips,), optional
+            The labels, for transformers that use them.
+        **params : dict of str to any
+            Metadata that the transformers request (scikit-learn's metadata routing).
+
+        Returns
+        -------
+        ModalityUnion
+            The fitted union.
+        """
+        parts = self._fresh_transformers()
+        _raise_for_params(params, self, "fit")
+        routed = process_routing(self, "fit", **params)
+        fitted = self._parallel()(
+            delayed(_fit)(part, X, y, routed[name]["fit"]) for name, part in parts
+        )
+        self._set_fitted([(name, part) for (name, _), part in zip(parts, fitted, strict=True)])
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit_transform(self, X: Any, y: Any = None, **params: Any) -> NDArray[np.void]:
+        """Fit every transformer on X and compute the features.
+
+        Parameters
+        ----------
+        X : pandas.DataFrame or sequence of n_clips sources
+            The clip table, or whatever the transformers take.
+        y : array-like of shape (n_clips,), optional
+            The labels, for transformers that use them.
+        **params : dict of str to any
+            Metadata that the transformers request (scikit-learn's metadata routing).
+
+        Returns
+        -------
+        ndarray of shape (n_clips,), structured
+            One float32 field a modality.
+        """
+        if is_stateless(self):
+            self.fit(X, y, **params)
+            return self.transform(X)
+        parts = self._fresh_transformers()
+        _raise_for_params(params, self, "fit_transform")
+        routed = process_routing(self, "fit_transform", **params)
+        done = self._parallel()(
+            delayed(_fit_transform)(part, X, y, routed[name]) for name, part in parts
+        )
+        self._set_fitted([(name, part) for (name, _), (part, _) in zip(parts, done, strict=True)])
+        outputs = {name: done.pop(0)[1] for name, _ in parts}
+        return self._fill(None, X, 0, _num_samples(X), outputs)
+
+    def transform(self, X: Any, **params: Any) -> NDArray[np.void]:
+        """Compute the features of every modality.
+
+        Parameters
+        ----------
+        X : pandas.DataFrame or sequence of n_clips sources
+            The clip table, or whatever the transformers take.
+        **params : dict of str to any
+            Metadata that the transformers request (scikit-learn's metadata routing).
+
+        Returns
+        -------
+        ndarray of shape (n_clips,), structured
+            One float32 field a modality, with the shape of its transformer's output. Rows are in
+            the order of X.
+
+        Raises
+        ------
+        ValueError
+            If a transformer gives another number of rows than it was given.
+        TypeError
+            If a transformer gives something other than a dense array of numbers.
+        """
+        if hasattr(self, "transformers_") or not is_stateless(self):
+            check_is_fitted(self, "transformers_")
+            parts = self.transformers_
+        else:
+            parts = self._fresh_transformers()
+        _raise_for_params(params, self, "transform")
+        routed = process_routing(self, "transform", **params)
+        n_clips = _num_samples(X)
+        result: NDArray[np.void] | None = None
+        for start in range(0, max(n_clips, 1), _CHUNK):
+            rows = np.arange(start, min(start + _CHUNK, n_clips))
+            chunk = take_rows(X, rows, n_clips)
+            outputs = self._parallel()(
+                delayed(_transform)(part, chunk, routed[name]["transform"]) for name, part in parts
+            )
+            named = {name: outputs.pop(0) for name, _ in parts}
+            result = self._fill(result, chunk, start, n_clips, named)
+        assert result is not None
+        return result
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Give the names of the fields.
+
+        Parameters
+        ----------
+        input_features : array-like of str, optional
+            Not used; there because scikit-learn passes it.
+
+        Returns
+        -------
+        ndarray of str, object
+            One name a modality.
+        """
+        return np.array([name for name, _ in self._kept()], dtype=object)
+
+    @property
+    def n_features_in_(self) -> int:
+        """The number of features of X, as the first transformer saw it."""
+        if not hasattr(self, "transformers_"):
+            raise AttributeError(f"{type(self).__name__} has no n_features_in_ before fit")
+        return self.transformers_[0][1].n_features_in_
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Give the routing of metadata to the transformers.
+
+        Returns
+        -------
+        sklearn.utils.metadata_routing.MetadataRouter
+            The routing.
+        """
+        router = MetadataRouter(owner=self)
+        for name, part in self._kept():
+            mapping = MethodMapping()
+            for caller, callee in [
+                ("fit", "fit"),
+                ("fit_transform", "fit_transform"),
+                ("fit_transform", "fit"),
+                ("fit_transform", "transform"),
+                ("transform", "transform"),
+            ]:
+                mapping.add(caller=caller, callee=callee)
+            router.add(method_mapping=mapping, **{name: part})
+        return router
+
+    def _kept(self) -> list[tuple[str, Any]]:
+        """Give the transformers that are not dropped."""
+        return [
+            (name, FunctionTransformer() if isinstance(part, str) else part)
+            for name, part in self.transformers
+            if not (isinstance(part, str) and part == "drop")
+        ]
+
+    def _fresh_transformers(self) -> list[tuple[str, Any]]:
+        """Check the transformers and give unfitted copies."""
+        if not self.transformers or not all(
+            isinstance(item, list | tuple) and len(item) == 2 and isinstance(item[0], str)
+            for item in self.transformers
+        ):
+            raise ValueError(
+                f"transformers={self.transformers!r} must be a list of (name, transformer) tuples "
+                f"with at least one entry"
+            )
+        names, parts = zip(*self.transformers, strict=True)
+        self._validate_names(names)
+        self._check_estimators_are_instances(parts)
+        for name, part in self.transformers:
+            if isinstance(part, str) and part in ("drop", "passthrough"):
+                continue
+            if not (hasattr(part, "fit") and hasattr(part, "transform")):
+                raise TypeError(
+                    f"transformer {name!r} is {part!r}; it must have fit and transform, "
+                    f"or be 'drop' or 'passthrough'"
+                )
+        kept = self._kept()
+        if not kept:
+            raise ValueError("all transformers are 'drop'; at least one must be kept")
+        return [(name, clone(part)) for name, part in kept]
+
+    def _set_fitted(self, fitted: list[tuple[str, Any]]) -> None:
+        self.transformers_ = fitted
+        self.named_transformers_ = Bunch(**dict(fitted))
+
+    def _parallel(self) -> Parallel:
+        return Parallel(n_jobs=self.n_jobs, verbose=int(self.verbose))
+
+    @staticmethod
+    def _fill(
+        result: NDArray[np.void] | None, X: Any, start: int, n_clips: int, outputs: dict[str, Any]
+    ) -> NDArray[np.void]:
+        """Write the outputs for the rows X into the result, which the first rows bring about."""
+        n_rows = _num_samples(X)
+        if result is None:
+            fields = [
+                (name, np.float32, _check_output(output, X, name).shape[1:])
+                for name, output in outputs.items()
+            ]
+            result = np.empty(n_clips, dtype=np.dtype(fields))
+        for name in list(outputs):
+            array = _check_output(outputs.pop(name), X, name)
+            if array.shape[1:] != result.dtype[name].shape:
+                raise ValueError(
+                    f"transformer {name!r} gave rows of shape {array.shape[1:]} and before of "
+                    f"shape {result.dtype[name].shape}; all clips must have the same shape"
+                )
+            result[name][start : start + n_rows] = array
+        return result
+
+    def _sk_visual_block_(self) -> _VisualBlock:
+        names, parts = zip(*self.transformers, strict=True)
+        return _VisualBlock("parallel", parts, names=names)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "transformers_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = all(
+            isinstance(part, str) or get_tags(part).input_tags.sparse
+            for _, part in self.transformers
+        )
+        tags.no_validation = True
+        # The fields are float32 whatever the input is.
+        tags.transformer_tags.preserves_dtype = []
+        tags.requires_fit = not all(is_stateless(part) for _, part in self.transformers)
+        return tags
