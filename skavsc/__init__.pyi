@@ -7,6 +7,14 @@ from . import fusion as fusion
 from . import media as media
 from . import networks as networks
 from . import visual as visual
+from .evaluation import accuracy_interval as accuracy_interval
+from .evaluation import class_log_loss as class_log_loss
+from .evaluation import format_results as format_results
+from .evaluation import macro_log_loss as macro_log_loss
+from .evaluation import macro_log_loss_scorer as macro_log_loss_scorer
+from .evaluation import read_submission as read_submission
+from .evaluation import results_table as results_table
+from .evaluation import write_submission as write_submission
 from .fusion import LateFusionClassifier as LateFusionClassifier
 from .fusion import ModalityUnion as ModalityUnion
 

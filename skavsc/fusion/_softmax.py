@@ -33,11 +33,11 @@ class SoftmaxLayer:
 
     Parameters
     ----------
-    strength : float, default=0.02
+    strength : float, default=0.002
         The inverse of the penalty on ``weight`` and ``bias``; 0 leaves them at 0.
     """
 
-    def __init__(self, strength: float = 0.02) -> None:
+    def __init__(self, strength: float = 0.002) -> None:
         self.strength = strength
 
     def fit(

@@ -1,0 +1,127 @@
+"""Submission files of the DCASE challenge on audio-visual scenes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+_FIRST = ["filename", "scene_label"]
+
+
+def _check(table: pd.DataFrame, where: str) -> None:
+    """Refuse tables that the challenge's evaluation would refuse."""
+    classes = list(table.columns[2:])
+    if not classes:
+        raise ValueError(f"{where}: there is no class; give one column of probabilities a class")
+    if len(set(classes)) < len(classes):
+        raise ValueError(f"{where}: a class occurs twice in {classes}")
+    names = table["filename"]
+    if names.isna().any() or names.duplicated().any():
+        wrong = names[names.isna() | names.duplicated()].tolist()
+        raise ValueError(f"{where}: each file needs one row, but these occur twice: {wrong[:5]}")
+    unknown = sorted({str(label) for label in table["scene_label"]} - set(classes))
+    if unknown:
+        raise ValueError(f"{where}: scene_label holds {unknown}, which are not among {classes}")
+    values = table[classes].to_numpy()
+    if values.dtype.kind not in "fiu" or not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"{where}: every probability must be a number in [0, 1]")
+
+
+def write_submission(
+    path: str | os.PathLike[str],
+    filenames: Sequence[str],
+    probabilities: ArrayLike,
+    classes: Sequence[str],
+) -> None:
+    """Write a submission file: tab separated, one row a file.
+
+    Parameters
+    ----------
+    path : path-like
+        The file to write; an existing one is replaced.
+    filenames : sequence of n_clips str
+        The names of the clips, each once.
+    probabilities : array-like of shape (n_clips, n_classes)
+        Probabilities in [0, 1], as from ``predict_proba``.
+    classes : sequence of n_classes str
+        The classes of the columns, as in ``classes_``. The label of a file is its most probable
+        class.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, a file or class occurs twice, or a value is no probability.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from skavsc.evaluation import write_submission
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "submission.csv"
+    ...     write_submission(path, ["1.wav"], [[0.25, 0.75]], ["bus", "tram"])
+    ...     print(path.read_text().expandtabs(12))
+    filename    scene_label bus         tram
+    1.wav       tram        0.25        0.75
+    """
+    values = np.asarray(probabilities, dtype=np.float64)
+    expected = (len(filenames), len(classes))
+    if values.shape != expected:
+        raise ValueError(
+            f"probabilities has shape {values.shape}, expected {expected}: one row a file name and "
+            f"one column a class"
+        )
+    names = [str(label) for label in classes]
+    table = pd.DataFrame(values, columns=names)
+    best = values.argmax(axis=1) if len(values) and len(names) else []
+    table.insert(0, "filename", [str(name) for name in filenames])
+    table.insert(1, "scene_label", [names[column] for column in best])
+    _check(table, "the submission")
+    table.to_csv(path, sep="\t", index=False, float_format="%.9g", lineterminator="\n")
+
+
+def read_submission(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read and check a submission file.
+
+    Parameters
+    ----------
+    path : path-like
+        A file as from `write_submission`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns ``filename`` and ``scene_label`` (str), then one float64 column a class.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, a file or class occurs twice, a label is no class, or a value is no
+        probability.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from skavsc.evaluation import read_submission, write_submission
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "submission.csv"
+    ...     write_submission(path, ["1.wav"], [[0.25, 0.75]], ["bus", "tram"])
+    ...     read_submission(path)["tram"].tolist()
+    [0.75]
+    """
+    where = os.fspath(path)
+    raw = pd.read_csv(path, sep="\t", header=None, dtype=str, keep_default_na=False)
+    header = raw.iloc[0].tolist()
+    if header[:2] != _FIRST:
+        raise ValueError(
+            f"{where}: the first columns are {header[:2]}, expected {_FIRST}, tab separated"
+        )
+    table = raw.iloc[1:].reset_index(drop=True).set_axis(header, axis=1)
+    if len(set(header)) == len(header):
+        columns = {name: pd.to_numeric(table[name], errors="coerce") for name in header[2:]}
+        table = table.assign(**columns)
+    _check(table, where)
+    return table.astype(dict.fromkeys(header[2:], np.float64))
