@@ -118,3 +118,14 @@ def test_visual_network_with_backbone_equals_backbone_then_head():
 def test_unknown_values_are_named(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_untrained_late_fusion_follows_the_mean_of_the_three_scores():
+    network = fusion_network(4, visual=visual_network(4, backbone=None))
+    probe = keras.Model(
+        network.inputs, [network.get_layer("late_scores_joined").output, network.output]
+    )
+    rng = np.random.default_rng(0)
+    joined, late = probe([rng.normal(size=(20, 64, 50, 3)), rng.normal(size=(20, 5, 512))])
+    mean = np.asarray(joined).reshape(20, 3, 4).mean(axis=1)
+    np.testing.assert_array_equal(np.asarray(late).argmax(axis=1), mean.argmax(axis=1))

@@ -1,0 +1,170 @@
+"""The audio network as a classifier."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.utils._param_validation import Interval
+
+from skavsc.classifiers._base import SceneClassifier
+from skavsc.classifiers._data import TrainingSet, check_features
+from skavsc.classifiers._streams import ClipStreams, Stream
+
+
+class AudioSceneClassifier(SceneClassifier):
+    """Squeeze-excitation residual network on gammatone or log-mel features.
+
+    The network sees one second at a time. In training it gets one random second of every clip
+    an epoch; in prediction the probabilities of a clip are the mean over its seconds.
+
+    Parameters
+    ----------
+    filters : sequence of 3 ints, default=(32, 64, 128)
+        The filters of the three residual blocks, each at least ``reduction``.
+    reduction : int, default=2
+        The reduction ratio of squeeze and excitation, at least 1.
+    dropout : float, default=0.0
+        The rate of the dropout after each block, in [0, 1).
+    segment_frames : int, default=50
+        The frames of one second of features, at least 4.
+    learning_rate : float, default=1e-3
+        The learning rate of Adam at the start.
+    batch_size : int, default=32
+        The most clips in a batch; batches of an epoch are of nearly equal size.
+    epochs : int, default=200
+        The most epochs to train.
+    patience : int, default=80
+        The epochs without a lower validation loss after which training stops. The weights of
+        the best epoch are restored.
+    rate_patience : int, default=15
+        The epochs without a lower validation loss after which the learning rate is halved.
+    mixup_alpha : float, default=0.4
+        The parameter of the beta distribution of mixup, at least 0; 0 turns mixup off.
+    label_smoothing : float, default=0.0
+        How much of each target is spread over all classes, in [0, 1).
+    class_weight : dict, "balanced" or None, default=None
+        The weights of the classes, as in scikit-learn.
+    validation_fraction : float, default=0.15
+        About how much of the clips, by whole groups, is held out to stop training by, in
+        [0, 0.5]. With 0 all epochs are trained and the last weights kept.
+    warm_start : bool, default=False
+        Whether fit goes on from the weights of the last fit.
+    random_state : int, RandomState instance or None, default=None
+        Determines the initial weights, crops, mixup and the clips held out.
+    verbose : int, default=0
+        Whether to write a line an epoch to the error stream.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels.
+    history_ : dict of str to list of float
+        The loss and accuracy after each epoch, in training and validation.
+    keras_classifier_ : scikeras.wrappers.KerasClassifier
+        The wrapped network; the Keras model is its ``model_``.
+    feature_shape_ : tuple of (n_clips, n_bands, n_frames, n_channels)
+        The shape of X at fit.
+
+    See Also
+    --------
+    VisualSceneClassifier : The same for the picture.
+    SECRNNClassifier : Both, and their fusion.
+
+    References
+    ----------
+    Naranjo-Alcazar et al.: Squeeze-excitation convolutional recurrent neural networks for
+    audio-visual scene classification. DCASE 2021, arXiv 2107.13180. Mixup: Zhang et al.,
+    ICLR 2018, arXiv 1710.09412.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skavsc.audio import GammatoneMelTransformer
+    >>> from skavsc.classifiers import AudioSceneClassifier
+    >>> pipeline = make_pipeline(GammatoneMelTransformer(), AudioSceneClassifier(epochs=50))
+    >>> pipeline.get_params()["audiosceneclassifier__learning_rate"]
+    0.001
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **SceneClassifier._parameter_constraints,
+        "filters": ["array-like"],
+        "reduction": [Interval(Integral, 1, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "segment_frames": [Interval(Integral, 4, None, closed="left")],
+    }
+    _modality = "audio"
+    feature_shape_: tuple[int, ...]
+    _mixed = ("audio",)
+
+    def __init__(
+        self,
+        *,
+        filters: Sequence[int] = (32, 64, 128),
+        reduction: int = 2,
+        dropout: float = 0.0,
+        segment_frames: int = 50,
+        learning_rate: float = 1e-3,
+        batch_size: int = 32,
+        epochs: int = 200,
+        patience: int = 80,
+        rate_patience: int = 15,
+        mixup_alpha: float = 0.4,
+        label_smoothing: float = 0.0,
+        class_weight: dict[Any, float] | str | None = None,
+        validation_fraction: float = 0.15,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.filters = filters
+        self.reduction = reduction
+        self.dropout = dropout
+        self.segment_frames = segment_frames
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.patience = patience
+        self.rate_patience = rate_patience
+        self.mixup_alpha = mixup_alpha
+        self.label_smoothing = label_smoothing
+        self.class_weight = class_weight
+        self.validation_fraction = validation_fraction
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _stream(self, X: Any, *, reset: bool, stride: int = 1) -> Stream:
+        """Check the features of the sound."""
+        X = check_features(
+            X,
+            "audio",
+            ("clips", "bands", "frames", "channels"),
+            segment_frames=self.segment_frames,
+            known=None if reset else self.feature_shape_,
+        )
+        if reset:
+            self.feature_shape_ = X.shape
+        return Stream(X, self.segment_frames, stride, block_scaled=True)
+
+    def _streams(self, X: Any, *, reset: bool) -> ClipStreams:
+        return ClipStreams({"audio": self._stream(X, reset=reset)})
+
+    def _builder(self, training: TrainingSet) -> Callable[[], Any]:
+        from skavsc.classifiers._training import momentum_for
+        from skavsc.networks import audio_network
+
+        _, n_bands, _, n_channels = self.feature_shape_
+        return functools.partial(
+            audio_network,
+            len(training.classes),
+            input_shape=(n_bands, self.segment_frames, n_channels),
+            filters=tuple(self.filters),
+            reduction=self.reduction,
+            dropout=self.dropout,
+            batch_norm_momentum=momentum_for(len(training.train.rows), self.batch_size),
+        )

@@ -1,0 +1,300 @@
+"""What all scene classifiers share: one training step, probabilities by second and by clip."""
+
+from __future__ import annotations
+
+import functools
+from abc import ABCMeta, abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
+
+from skavsc.classifiers._data import (
+    LabelledClips,
+    TrainingSet,
+    check_labels,
+    check_weights,
+    require_known,
+    require_present,
+    usable_rows,
+)
+from skavsc.classifiers._split import hold_out
+from skavsc.classifiers._streams import ClipStreams
+
+if TYPE_CHECKING:
+    from skavsc.classifiers._training import Plan
+
+
+class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
+    """Base of the classifiers that train a Keras network on random seconds of clips."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "epochs": [Interval(Integral, 1, None, closed="left")],
+        "patience": [Interval(Integral, 1, None, closed="left")],
+        "rate_patience": [Interval(Integral, 1, None, closed="left")],
+        "mixup_alpha": [Interval(Real, 0, None, closed="left")],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "validation_fraction": [Interval(Real, 0, 0.5, closed="both")],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    # What each subclass says of itself: its name in messages, the streams that mixup mixes.
+    _modality: ClassVar[str]
+    _mixed: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def _streams(self, X: Any, *, reset: bool) -> ClipStreams:
+        """Check the features and find their usable frames."""
+
+    @abstractmethod
+    def _builder(self, training: TrainingSet) -> Callable[[], Any]:
+        """Give a picklable function that builds the network for these clips."""
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        groups: Any = None,
+        validation_data: tuple[Any, Any] | None = None,
+    ) -> Self:
+        """Train the network on clips.
+
+        Parameters
+        ----------
+        X : array-like, or structured array with one field a modality
+            The features of n_clips clips. Frames that hold a NaN are not used; clips without a
+            whole second are left out, with a warning.
+        y : array-like of shape (n_clips,)
+            The labels: strings, integers or booleans of at least two classes.
+        sample_weight : array-like of shape (n_clips,), optional
+            The weights of the clips, at least 0.
+        groups : array-like of shape (n_clips,), optional
+            The recording locations. Clips of one location are never split between training and
+            validation; without them each clip counts as a location of its own.
+        validation_data : tuple of (X, y), optional
+            Clips to stop training by, in place of ``validation_fraction`` of the given ones.
+
+        Returns
+        -------
+        object
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            If X or y cannot be used, there is one class only, or nothing can be held out.
+        """
+        seed = self._seed()
+        clips = self._streams(X, reset=True)
+        y = check_labels(y, clips.n_clips)
+        if len(np.unique(y)) < 2:
+            raise ValueError(
+                f"y has only one class, {y[0]!r}; a classifier needs clips of at least two"
+            )
+        weights = check_weights(sample_weight, self.class_weight, clips.usable_seconds, y)
+        train = LabelledClips(clips, y, weights, usable_rows(clips, self._modality))
+        held = None
+        if validation_data is not None:
+            others = self._streams(validation_data[0], reset=False)
+            labels = check_labels(validation_data[1], others.n_clips)
+            require_known(labels, np.unique(y[train.rows]), "validation_data")
+            held = LabelledClips(others, labels, None, usable_rows(others, self._modality))
+        elif self.validation_fraction > 0:
+            if groups is not None:
+                groups = column_or_1d(groups)
+                check_consistent_length(y, groups)
+                groups = groups[train.rows]
+            inside, outside = hold_out(y[train.rows], groups, self.validation_fraction, seed)
+            held = replace(train, rows=train.rows[outside])
+            train = replace(train, rows=train.rows[inside])
+        training = TrainingSet(train, held, np.unique(y[train.rows]), seed)
+        return self._fit_set(training, going_on=self.warm_start)
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+        """Train for one more epoch, without validation.
+
+        Parameters
+        ----------
+        X : array-like, or structured array with one field a modality
+            The features of n_clips clips.
+        y : array-like of shape (n_clips,)
+            The labels.
+        classes : array-like of shape (n_classes,), optional
+            All labels that will ever come. Used by the first call only; by default those of
+            its ``y``.
+        sample_weight : array-like of shape (n_clips,), optional
+            The weights of the clips, at least 0.
+
+        Returns
+        -------
+        object
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            If y holds a label that is not among the classes of the first call.
+        """
+        self._validate_params()
+        going_on = hasattr(self, "classes_")
+        clips = self._streams(X, reset=not going_on)
+        y = check_labels(y, clips.n_clips)
+        if going_on:
+            classes = self.classes_
+        classes = np.unique(y if classes is None else classes)
+        require_known(y, classes, "y")
+        weights = check_weights(sample_weight, self.class_weight, clips.usable_seconds, y)
+        train = LabelledClips(clips, y, weights, usable_rows(clips, self._modality))
+        training = TrainingSet(train, None, classes, self._seed())
+        return self._fit_set(training, going_on=True, epochs=1)
+
+    def predict_proba_segments(self, X: Any) -> NDArray[np.float32]:
+        """Give the class probabilities of every second.
+
+        Parameters
+        ----------
+        X : array-like, or structured array with one field a modality
+            The features of n_clips clips, of at least one second; the duration need not be
+            that of the clips at fit.
+
+        Returns
+        -------
+        ndarray of shape (n_clips, n_seconds, n_classes), float32
+            NaN in seconds that are missing. A broken second at the end is not judged.
+        """
+        check_is_fitted(self)
+        from skavsc.classifiers._batches import SecondBatches
+
+        clips = self._streams(X, reset=False)
+        usable = clips.usable_seconds
+        probabilities = np.full((*usable.shape, len(self.classes_)), np.nan, dtype=np.float32)
+        if usable.any():
+            seconds = SecondBatches(clips, np.arange(clips.n_clips))
+            probabilities[usable] = self.keras_classifier_.predict_proba(seconds)
+        return probabilities
+
+    def predict_proba(self, X: Any) -> NDArray[np.float32]:
+        """Give the class probabilities of clips: the mean over their seconds.
+
+        Parameters
+        ----------
+        X : array-like, or structured array with one field a modality
+            The features of n_clips clips.
+
+        Returns
+        -------
+        ndarray of shape (n_clips, n_classes), float32
+            The probabilities in the order of ``classes_``.
+
+        Raises
+        ------
+        MissingModalityError
+            If a clip has no whole second to judge by.
+        """
+        seconds = self.predict_proba_segments(X)
+        judged: NDArray[np.bool_] = np.any(~np.isnan(seconds[..., 0]), axis=1)
+        require_present(judged, self._modality)
+        return np.nanmean(seconds, axis=1)
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Give the most probable label of each clip.
+
+        Parameters
+        ----------
+        X : array-like, or structured array with one field a modality
+            The features of n_clips clips.
+
+        Returns
+        -------
+        ndarray of shape (n_clips,)
+            The labels.
+
+        Raises
+        ------
+        MissingModalityError
+            If a clip has no whole second to judge by.
+        """
+        return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
+
+    @property
+    def history_(self) -> dict[str, list[float]]:
+        """The loss and accuracy after each epoch, in training and validation."""
+        check_is_fitted(self)
+        return self.keras_classifier_.history_
+
+    def _fit_set(self, training: TrainingSet, *, going_on: bool, epochs: int | None = None) -> Self:
+        """Train the network by one step of the procedure, by default for ``self.epochs``."""
+        from skavsc.classifiers._adapter import SceneKerasClassifier
+        from skavsc.classifiers._training import compiled
+
+        if not (going_on and hasattr(self, "keras_classifier_")):
+            build = functools.partial(
+                compiled,
+                self._builder(training),
+                learning_rate=self.learning_rate,
+                label_smoothing=self.label_smoothing,
+            )
+            self.keras_classifier_ = SceneKerasClassifier(
+                build, random_state=training.seed, verbose=0
+            )
+            self.classes_ = training.classes
+        elif not np.array_equal(training.classes, self.classes_):
+            raise ValueError(
+                f"the labels {training.classes.tolist()} are not those of the first fit, "
+                f"{self.classes_.tolist()}; set warm_start=False to begin anew"
+            )
+        self.keras_classifier_.train(
+            training.train.clips,
+            training.train.labels,
+            classes=self.classes_,
+            sample_weight=training.train.weights,
+            epochs=epochs or self.epochs,
+            procedure=self._procedure(training),
+        )
+        return self
+
+    def _procedure(self, training: TrainingSet) -> Callable[..., dict[str, list[float]]]:
+        """Give what the adapter calls to train the network that it has built."""
+        from skavsc.classifiers._training import train_on_crops
+
+        return functools.partial(train_on_crops, plan=self._plan(training.seed), training=training)
+
+    def _plan(self, seed: int) -> Plan:
+        from skavsc.classifiers._training import Plan
+
+        return Plan(
+            label=self._modality,
+            batch_size=self.batch_size,
+            patience=self.patience,
+            rate_patience=self.rate_patience,
+            mixup_alpha=self.mixup_alpha,
+            mixed=self._mixed,
+            seed=seed,
+            verbose=self.verbose,
+        )
+
+    def _seed(self) -> int:
+        # One seed a fit, which everything random in it follows from.
+        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = True
+        return tags

@@ -1,0 +1,165 @@
+"""Batches for Keras: random crops to train on, the seconds of clips to judge by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from skavsc.classifiers._streams import ClipStreams
+
+Inputs = dict[str, NDArray[np.float32]]
+
+
+def scale_blocks(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale each block to [-1, 1] as the first layer of the audio network does."""
+    axes = tuple(range(1, blocks.ndim))
+    low = blocks.min(axis=axes, keepdims=True)
+    extent = blocks.max(axis=axes, keepdims=True) - low
+    scaled = 2 * (blocks - low) / np.where(extent > 0, extent, 1) - 1
+    return np.where(extent > 0, scaled, 0).astype(np.float32)
+
+
+def mix(values: NDArray[Any], partners: NDArray[np.intp], share: NDArray[Any]) -> NDArray[Any]:
+    """Mix each example with its partner: ``share`` of the one, the rest of the other."""
+    share = share.reshape(-1, *[1] * (values.ndim - 1)).astype(values.dtype)
+    return share * values + (1 - share) * values[partners]
+
+
+def network_inputs(inputs: Inputs) -> Any:
+    """Give the streams as Keras takes them: one array, or a tuple in the order of the streams."""
+    parts = tuple(inputs.values())
+    return parts[0] if len(parts) == 1 else parts
+
+
+class CropBatches(keras.utils.PyDataset):
+    """One random second of every clip an epoch, in batches of nearly equal size.
+
+    Parameters
+    ----------
+    clips : ClipStreams
+        The features.
+    rows : ndarray of int
+        The clips to train on, each with at least one usable start.
+    targets : ndarray of shape (n_clips, n_classes)
+        One-hot or smoothed targets of all clips.
+    weights : ndarray of shape (n_clips,) or None
+        The weights of all clips.
+    batch_size : int
+        The largest batch.
+    mixup_alpha : float
+        The parameter of the beta distribution of mixup; 0 for none.
+    mixed : tuple of str
+        The streams that mixup mixes.
+    seed : int
+        Every batch of every epoch follows from it, in whatever order they are asked for.
+    first_epoch : int, default=0
+        The epochs already trained.
+    """
+
+    def __init__(
+        self,
+        clips: ClipStreams,
+        rows: NDArray[np.intp],
+        targets: NDArray[np.float32],
+        weights: NDArray[np.float32] | None,
+        *,
+        batch_size: int,
+        mixup_alpha: float,
+        mixed: tuple[str, ...],
+        seed: int,
+        first_epoch: int = 0,
+    ) -> None:
+        super().__init__()
+        self.clips = clips
+        self.rows = rows
+        self.targets = targets
+        self.weights = weights
+        self.batch_size = batch_size
+        self.mixup_alpha = mixup_alpha
+        self.mixed = mixed
+        self.seed = seed
+        self.epoch = first_epoch
+        self._shuffle()
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        rng = np.random.default_rng((self.seed, self.epoch, index))
+        rows = self._batches[index]
+        starts = np.array(
+            [rng.choice(np.flatnonzero(usable)) for usable in self.clips.usable_starts[rows]]
+        )
+        inputs = self.clips.crops(rows, starts)
+        targets = self.targets[rows]
+        weights = None if self.weights is None else self.weights[rows]
+        if self.mixup_alpha > 0:
+            share = rng.beta(self.mixup_alpha, self.mixup_alpha, size=len(rows))
+            partners = rng.permutation(len(rows))
+            for name in self.mixed:
+                blocks = inputs[name]
+                if self.clips.streams[name].block_scaled:
+                    blocks = scale_blocks(blocks)
+                inputs[name] = mix(blocks, partners, share)
+            targets = mix(targets, partners, share)
+            weights = None if weights is None else mix(weights, partners, share)
+        judged = (targets,) if weights is None else (targets, weights)
+        return (network_inputs(inputs), *judged)
+
+    def on_epoch_end(self) -> None:
+        """Draw other batches for the next epoch."""
+        self.epoch += 1
+        self._shuffle()
+
+    def _shuffle(self) -> None:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.rows)
+        # Nearly equal: batch normalisation cannot do with a last batch of one example.
+        self._batches = np.array_split(order, len(self))
+
+
+class SecondBatches(keras.utils.PyDataset):
+    """Every usable second of some clips, in order.
+
+    Parameters
+    ----------
+    clips : ClipStreams
+        The features.
+    rows : ndarray of int
+        The clips.
+    targets : ndarray of shape (n_clips, n_classes) or None
+        The targets of all clips, to be judged by; without them only inputs are given.
+    weights : ndarray of shape (n_clips,) or None
+        The weights of all clips.
+    batch_size : int
+        The largest batch.
+    """
+
+    def __init__(
+        self,
+        clips: ClipStreams,
+        rows: NDArray[np.intp],
+        targets: NDArray[np.float32] | None = None,
+        weights: NDArray[np.float32] | None = None,
+        *,
+        batch_size: int = 64,
+    ) -> None:
+        super().__init__()
+        self.clips = clips
+        self.targets = targets
+        self.weights = weights
+        self.batch_size = batch_size
+        which, self.second_of = np.nonzero(clips.usable_seconds[rows])
+        self.clip_of = rows[which]
+
+    def __len__(self) -> int:
+        return -(-len(self.clip_of) // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        batch = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        clip_of = self.clip_of[batch]
+        parts = (self.targets, self.weights)
+        inputs = self.clips.seconds(clip_of, self.second_of[batch])
+        return (network_inputs(inputs), *(part[clip_of] for part in parts if part is not None))

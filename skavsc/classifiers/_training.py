@@ -1,0 +1,193 @@
+"""One step of the training procedure: crops in, best weights out."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from tqdm import tqdm
+
+from skavsc.classifiers._batches import CropBatches, SecondBatches
+from skavsc.classifiers._data import TrainingSet, one_hot
+from skavsc.classifiers._streams import ClipStreams
+from skavsc.networks import fusion_network
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one network is trained; the values are those of the classifiers' parameters."""
+
+    label: str
+    batch_size: int
+    patience: int
+    rate_patience: int
+    mixup_alpha: float
+    mixed: tuple[str, ...]
+    seed: int
+    verbose: int
+
+
+def compile_network(network: keras.Model, learning_rate: float, loss: keras.losses.Loss) -> None:
+    """Compile for Adam, anew where it was compiled before."""
+    network.compile(
+        optimizer=keras.optimizers.Adam(learning_rate),
+        loss=loss,
+        metrics=["accuracy"],
+        # On TensorFlow XLA is refused under seeds, and without them it costs seconds a fit.
+        jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
+    )
+    # Built at once: a saved network whose optimizer has no state yet loads with a warning.
+    network.optimizer.build(network.trainable_variables)
+
+
+def compiled(
+    build: Callable[[], keras.Model], *, learning_rate: float, label_smoothing: float
+) -> keras.Model:
+    """Build a network and compile it for categorical cross-entropy."""
+    network = build()
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing)
+    compile_network(network, learning_rate, loss)
+    return network
+
+
+def momentum_for(n_clips: int, batch_size: int) -> float:
+    """Give a batch-normalisation momentum under which the statistics keep up with training.
+
+    Moving statistics with momentum m remember about ``1 / (1 - m)`` steps. Keras's default of
+    0.99 is then 100 steps, a third of an epoch of the full data set but twenty epochs of 160
+    clips, in which the network has long moved on and validation sees a network that is none.
+    The memory is one epoch here: at most Keras's 100 steps and at least 2.
+    """
+    n_steps = -(-n_clips // batch_size)
+    return min(0.99, 1 - 1 / max(2, n_steps))
+
+
+class _EpochLines(keras.callbacks.Callback):
+    """One line an epoch on the error stream, past any progress bar."""
+
+    def __init__(self, label: str) -> None:
+        super().__init__()
+        self.label = label
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        values = ", ".join(f"{name} {value:.4g}" for name, value in (logs or {}).items())
+        line = f"{self.label}: epoch {epoch + 1}/{self.params['epochs']}: {values}"
+        tqdm.write(line, file=sys.stderr)
+
+
+def train_on_crops(
+    network: keras.Model,
+    clips: ClipStreams,
+    targets: NDArray[np.float32],
+    weights: NDArray[np.float32] | None,
+    *,
+    epochs: int,
+    initial_epoch: int,
+    plan: Plan,
+    training: TrainingSet,
+) -> dict[str, list[float]]:
+    """Train a compiled network; with validation, stop early and restore the best weights.
+
+    Ctrl-C ends the training, not the program: the best weights so far are kept, with a warning.
+    """
+    batches = CropBatches(
+        clips,
+        training.train.rows,
+        targets,
+        weights,
+        batch_size=plan.batch_size,
+        mixup_alpha=plan.mixup_alpha,
+        mixed=plan.mixed,
+        seed=plan.seed,
+        first_epoch=initial_epoch,
+    )
+    callbacks: list[keras.callbacks.Callback] = [_EpochLines(plan.label)] if plan.verbose else []
+    held = training.held
+    stopping = judged = None
+    if held is not None:
+        judged = SecondBatches(
+            held.clips, held.rows, one_hot(held.labels, training.classes), held.weights
+        )
+        stopping = keras.callbacks.EarlyStopping(
+            "val_loss", patience=plan.patience, restore_best_weights=True
+        )
+        halving = keras.callbacks.ReduceLROnPlateau(
+            "val_loss", factor=0.5, patience=plan.rate_patience
+        )
+        callbacks += [stopping, halving]
+    try:
+        network.fit(
+            batches,
+            epochs=initial_epoch + epochs,
+            initial_epoch=initial_epoch,
+            # Crops and order are drawn by the batches, from the seed.
+            shuffle=False,
+            validation_data=judged,
+            callbacks=callbacks,
+            verbose=0,
+        )
+    except KeyboardInterrupt:
+        if stopping is not None:
+            stopping.on_train_end()
+        warnings.warn(
+            f"training of the {plan.label} network was interrupted after "
+            f"{len(network.history.epoch)} epochs; the "
+            f"{'last' if stopping is None else 'best'} weights so far are kept",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return {
+        name: [float(value) for value in values] for name, values in network.history.history.items()
+    }
+
+
+def build_fusion(
+    n_classes: int,
+    *,
+    audio: Callable[[], keras.Model],
+    visual: Callable[[], keras.Model],
+    readout: str,
+    units: int,
+) -> keras.Model:
+    """Build the fusion network on subnetworks of its own."""
+    return fusion_network(n_classes, readout=readout, audio=audio(), visual=visual(), units=units)
+
+
+def train_fusion(
+    network: keras.Model,
+    *data: Any,
+    trained: list[keras.Model],
+    fine_tune_learning_rate: float | None,
+    epochs: int,
+    plan: Plan,
+    **options: Any,
+) -> dict[str, list[float]]:
+    """Train the fusion of frozen, trained subnetworks, then all of it where a rate is given."""
+    # The early readout has no use for the subnetworks' scores, so it lacks those layers.
+    own = {layer.name: layer for layer in network.layers}
+    pairs = [
+        (own[layer.name], layer) for sub in trained for layer in sub.layers if layer.name in own
+    ]
+    for layer, source in pairs:
+        layer.set_weights(source.get_weights())
+    history = train_on_crops(network, *data, epochs=epochs, plan=plan, **options)
+    if fine_tune_learning_rate is None:
+        return history
+    first_rate, loss = float(network.optimizer.learning_rate), network.loss
+    for layer, _ in pairs:
+        layer.trainable = True
+    compile_network(network, fine_tune_learning_rate, loss)
+    options["initial_epoch"] = options["initial_epoch"] + len(history["loss"])
+    plan = replace(plan, label="fine-tuning")
+    more = train_on_crops(network, *data, epochs=epochs, plan=plan, **options)
+    for layer, _ in pairs:
+        layer.trainable = False
+    compile_network(network, first_rate, loss)
+    return {name: history[name] + more[name] for name in history}
