@@ -7,6 +7,10 @@ from . import fusion as fusion
 from . import media as media
 from . import networks as networks
 from . import visual as visual
+from .datasets import load_clip_folder as load_clip_folder
+from .datasets import load_clip_table as load_clip_table
+from .datasets import load_tau_urban_av as load_tau_urban_av
+from .datasets import make_scenes as make_scenes
 from .evaluation import accuracy_interval as accuracy_interval
 from .evaluation import class_log_loss as class_log_loss
 from .evaluation import format_results as format_results

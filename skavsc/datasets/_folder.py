@@ -1,0 +1,197 @@
+"""Clips of one's own in folders."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import Bunch
+
+from skavsc.datasets._suffixes import kind_of_file
+from skavsc.datasets._tables import call_groups, clip_bunch, shortened
+from skavsc.exceptions import ClipTableError, MissingClipWarning
+
+_STREAM_FOLDERS = ("audio", "video")
+
+
+def _files(root: Path) -> Iterator[PurePath]:
+    """Walk over all files but hidden ones, as paths beneath the root."""
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        for name in names:
+            if not name.startswith("."):
+                yield PurePath(os.path.relpath(os.path.join(folder, name), root))
+
+
+def _streams(path: PurePath, kind: str) -> tuple[str, ...]:
+    """Tell what a file is read for: the stream that its folder names, else by its kind."""
+    for name in reversed(path.parts[:-1]):
+        if name in _STREAM_FOLDERS:
+            return (name,)
+    return ("audio",) if kind == "sound" else ("video",)
+
+
+def _label_and_name(path: PurePath) -> tuple[str, str]:
+    parts = [part for part in path.parts[:-1] if part not in _STREAM_FOLDERS]
+    return (parts[0] if parts else ""), "/".join([*parts[1:], path.stem])
+
+
+def _require_filled_labels(root: Path, labels: set[str]) -> None:
+    parents = [root, *(root / name for name in _STREAM_FOLDERS if (root / name).is_dir())]
+    for parent in parents:
+        for folder in sorted(parent.iterdir()):
+            hidden = folder.name.startswith(".") or folder.name in _STREAM_FOLDERS
+            if folder.is_dir() and not hidden and folder.name not in labels:
+                raise ClipTableError(
+                    f"{folder} holds no media file; fill it, remove it or hide it by a leading dot"
+                )
+
+
+def _pattern_groups(pattern: re.Pattern[str]) -> Callable[[str], str | None]:
+    def group(name: str) -> str | None:
+        match = pattern.search(name)
+        return None if match is None else match[min(1, pattern.groups)]
+
+    return group
+
+
+def load_clip_folder(
+    root: str | os.PathLike[str],
+    *,
+    groups: str | re.Pattern[str] | Callable[[str], Any] | None = None,
+) -> Bunch:
+    """Load a clip table from folders, one a label.
+
+    Nothing is decoded. These layouts, also mixed, are understood::
+
+        root/                      root/                      root/
+            park/                      park/                      audio/
+                lake.mp4                   audio/                     park/lake.wav
+                wood.wav                       lake.wav               tram/line 5.wav
+                wood.mp4                   video/                 video/
+            tram/                              lake.mp4               park/lake.mp4
+                line 5.mov             tram/...                       tram/line 5.mp4
+
+    Leave the folders ``audio`` and ``video`` out of a path and take off its suffix: the first
+    folder is the label, the rest is the clip's name, and files that agree in both are one clip.
+    Further folders between are allowed and belong to the name (``monday/lake``).
+
+    Parameters
+    ----------
+    root : path-like
+        The folder that holds the labels' folders, or ``audio`` and ``video`` with them inside.
+    groups : str, re.Pattern or callable, optional
+        The recording that a clip belongs to, so that clips of one recording can be kept on one
+        side of a split. A regular expression is searched in the clip's name, and its first
+        group (or, without one, the whole match) is taken; a callable gets the name. By default
+        every clip is a group of its own, which is right only if no two share a recording.
+
+    Returns
+    -------
+    sklearn.utils.Bunch
+        With the fields
+
+        - ``X``, DataFrame of n_clips rows sorted by label and name: ``audio`` and ``video``
+          (paths as str, or None) and ``name`` (str). A video file outside a folder ``video``
+          that has no sound file beside it is taken to hold both streams and stands in both
+          columns. A sound without a picture has ``video`` None; a picture in a folder
+          ``video`` without a sound has ``audio`` None.
+        - ``y``, ndarray of shape (n_clips,) of str, the labels.
+        - ``groups``, ndarray of shape (n_clips,).
+        - ``target_names``, list of str, the labels in order.
+        - ``DESCR``, str.
+
+    Raises
+    ------
+    ClipTableError
+        If there is no such folder, it or a label's folder holds no media file, a media file
+        lies in no label's folder, two files compete for one stream of one clip, or ``groups``
+        finds no group for a clip.
+
+    Warns
+    -----
+    MissingClipWarning
+        If files are left out whose suffix does not tell whether they are media. Hidden files
+        and files that are plainly something else (text, images, tables) are left out silently.
+
+    See Also
+    --------
+    load_clip_table : The same from a CSV file.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from skavsc.datasets import load_clip_folder
+    >>> root = tempfile.TemporaryDirectory()
+    >>> for name in ("park/lake_1.mp4", "park/lake_2.mp4", "tram/audio/line 5_1.wav"):
+    ...     path = pathlib.Path(root.name, name)
+    ...     path.parent.mkdir(parents=True, exist_ok=True)
+    ...     path.touch()
+    >>> clips = load_clip_folder(root.name, groups=r"^(.*)_")
+    >>> clips.y
+    array(['park', 'park', 'tram'], ...)
+    >>> clips.groups
+    array(['lake', 'lake', 'line 5'], ...)
+    >>> clips.X["video"].isna().tolist()
+    [False, False, True]
+    >>> root.cleanup()
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise ClipTableError(
+            f"root={os.fspath(root)!r} is no folder; a CSV file is read by load_clip_table"
+        )
+    clips: dict[tuple[str, str], dict[str, PurePath]] = {}
+    unknown: list[str] = []
+    for path in _files(root):
+        kind = kind_of_file(path.name)
+        if kind == "unknown":
+            unknown.append(str(path))
+        if kind not in ("sound", "video"):
+            continue
+        label, name = _label_and_name(path)
+        if not label:
+            raise ClipTableError(f"{root / path} lies in no label's folder; move it into one")
+        clip = clips.setdefault((label, name), {})
+        for stream in _streams(path, kind):
+            if stream in clip:
+                both = sorted([str(root / clip[stream]), str(root / path)])
+                raise ClipTableError(
+                    f"{both[0]} and {both[1]} are both the {stream} of one clip; keep one of them"
+                )
+            clip[stream] = path
+    if not clips:
+        raise ClipTableError(f"{root} holds no media file in folders named after labels")
+    _require_filled_labels(root, {label for label, _ in clips})
+    if unknown:
+        warnings.warn(
+            f"{len(unknown)} files in {root} are left out, as their suffix does not tell whether "
+            f"they are media: {shortened(sorted(unknown))}",
+            MissingClipWarning,
+            stacklevel=2,
+        )
+    keys = sorted(clips)
+    X = pd.DataFrame([_row(root, clips[key]) | {"name": key[1]} for key in keys], dtype=object)
+    names = X["name"].tolist()
+    if groups is None:
+        found = np.array(["/".join(key) for key in keys])
+    else:
+        apply = groups if callable(groups) else _pattern_groups(re.compile(groups))
+        found = call_groups(apply, names)
+    y = np.array([label for label, _ in keys])
+    return clip_bunch(X, y, found, f"{len(X)} clips from {root}, one folder a label")
+
+
+def _row(root: Path, clip: dict[str, PurePath]) -> dict[str, str | None]:
+    row = {
+        stream: str(root / clip[stream]) if stream in clip else None for stream in _STREAM_FOLDERS
+    }
+    if row["audio"] is None and "video" not in clip["video"].parts[:-1]:
+        row["audio"] = row["video"]
+    return row
