@@ -10,13 +10,14 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 _FIRST = ["filename", "scene_label"]
+_NO_CLASS = "give one column of probabilities a class"
 
 
 def _check(table: pd.DataFrame, where: str) -> None:
     """Refuse tables that the challenge's evaluation would refuse."""
     classes = list(table.columns[2:])
     if not classes:
-        raise ValueError(f"{where}: there is no class; give one column of probabilities a class")
+        raise ValueError(f"{where}: there is no class; {_NO_CLASS}")
     if len(set(classes)) < len(classes):
         raise ValueError(f"{where}: a class occurs twice in {classes}")
     names = table["filename"]
@@ -74,9 +75,11 @@ def write_submission(
             f"probabilities has shape {values.shape}, expected {expected}: one row a file name and "
             f"one column a class"
         )
+    if not len(classes):
+        raise ValueError(f"classes is empty; {_NO_CLASS}")
     names = [str(label) for label in classes]
     table = pd.DataFrame(values, columns=names)
-    best = values.argmax(axis=1) if len(values) and len(names) else []
+    best = values.argmax(axis=1) if len(values) else []
     table.insert(0, "filename", [str(name) for name in filenames])
     table.insert(1, "scene_label", [names[column] for column in best])
     _check(table, "the submission")

@@ -72,7 +72,7 @@ def check_groups(groups: Any, n_clips: int) -> NDArray[Any] | None:
     Returns
     -------
     ndarray of shape (n_clips,) or None
-        The groups as numbers, so that strings and integers may be mixed.
+        The groups.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def check_groups(groups: Any, n_clips: int) -> NDArray[Any] | None:
         raise ValueError(
             f"groups has no value (NaN or None) in rows {shortened(empty)}; give each clip a group"
         )
-    return pd.factorize(column)[0]
+    return column
 
 
 def check_number(branches: list[tuple[str, Any]]) -> None:

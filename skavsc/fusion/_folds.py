@@ -16,7 +16,7 @@ def _check_splittable(cv: int, y: NDArray[Any], groups: NDArray[Any] | None) -> 
     """Refuse numbers of folds that leave some class out of a fold's training part."""
     if groups is None:
         labels, counts = np.unique(y, return_counts=True)
-        for label, count in zip(labels, counts, strict=True):
+        for label, count in zip(labels.tolist(), counts, strict=True):
             if count < 2:
                 raise ValueError(
                     f"cv={cv} cannot be met: class {label!r} has {count} clip, which an inner fold "
@@ -35,7 +35,7 @@ def _check_splittable(cv: int, y: NDArray[Any], groups: NDArray[Any] | None) -> 
             f"cv={cv} cannot be met: groups has only {n_groups} different values; "
             f"set cv to at most that"
         )
-    for label in np.unique(y):
+    for label in np.unique(y).tolist():
         if len(np.unique(groups[y == label])) < 2:
             raise ValueError(
                 f"cv={cv} cannot be met: all clips of class {label!r} are in one group, which an "

@@ -366,7 +366,8 @@ class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneous
         router = MetadataRouter(owner=self).add_self_request(self)
         for name, estimator in self._kept_branches():
             mapping = MethodMapping().add(caller="fit", callee="fit")
-            router.add(method_mapping=mapping, **{name: estimator})
+            # The leading steps learn nothing, so that metadata are not for them.
+            router.add(method_mapping=mapping, **{name: rest_of(estimator)})
         return router
 
     def _kept_branches(self) -> list[tuple[str, Any]]:
@@ -389,7 +390,7 @@ class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneous
         """Give what each branch's ``fit`` gets besides X and y."""
         given = {"groups": groups, "sample_weight": weight}
         if not _routing_enabled():
-            return [fit_params(estimator, **given) for _, estimator in branches]
+            return [fit_params(rest_of(estimator), **given) for _, estimator in branches]
         there = {name: values for name, values in given.items() if values is not None}
         routed = process_routing(self, "fit", **there)
         return [dict(routed[name]["fit"]) for name, _ in branches]

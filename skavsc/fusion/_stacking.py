@@ -78,7 +78,9 @@ def branch_probabilities(
             f"{len(known)} classes; expected one row a clip and one column a class"
         )
     aligned = np.zeros((len(found), len(classes)))
-    aligned[:, np.searchsorted(classes, known)] = found
+    # float32 rows sum to 1 only roughly, which metrics warn about in float64.
+    total = np.maximum(found.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+    aligned[:, np.searchsorted(classes, known)] = found / total
     return aligned
 
 

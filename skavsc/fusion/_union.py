@@ -26,7 +26,7 @@ from skavsc.fusion._dispatch import is_stateless, take_rows
 
 # Rows that are transformed at a time: large enough that the start and end of a batch do not count,
 # small enough that the features in flight are few beside those of a data set that fills the memory.
-_CHUNK = 512
+CHUNK = 512
 
 
 def _check_output(output: Any, X: Any, name: str) -> NDArray[Any]:
@@ -278,8 +278,8 @@ class ModalityUnion(TransformerMixin, _BaseComposition, auto_wrap_output_keys=No
         routed = process_routing(self, "transform", **params)
         n_clips = _num_samples(X)
         result: NDArray[np.void] | None = None
-        for start in range(0, max(n_clips, 1), _CHUNK):
-            rows = np.arange(start, min(start + _CHUNK, n_clips))
+        for start in range(0, max(n_clips, 1), CHUNK):
+            rows = np.arange(start, min(start + CHUNK, n_clips))
             chunk = take_rows(X, rows, n_clips)
             outputs = self._parallel()(
                 delayed(_transform)(part, chunk, routed[name]["transform"]) for name, part in parts

@@ -1,0 +1,362 @@
+"""Out-of-fold probabilities: folds, groups, alignment, and features computed once."""
+
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    LeaveOneGroupOut,
+    PredefinedSplit,
+    ShuffleSplit,
+    StratifiedKFold,
+    cross_val_predict,
+)
+from sklearn.neighbors import NearestCentroid
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import LinearSVC
+
+from skavsc import LateFusionClassifier, ModalityUnion
+from skavsc.fusion._branches import BranchInput
+from skavsc.fusion._folds import inner_folds
+from skavsc.fusion._params import fit_params, takes
+from skavsc.fusion._stacking import branch_probabilities, fit_branches
+
+from .conftest import VISUAL_SHAPE, ArrayReader, Flatten, draw_clips
+
+
+class Recorder(ClassifierMixin, BaseEstimator):
+    """A logistic regression that keeps what its fits were given."""
+
+    fits: ClassVar[list] = []
+
+    def fit(self, X, y, groups=None, sample_weight=None):
+        type(self).fits.append(
+            {"n": len(X), "groups": groups, "sample_weight": sample_weight, "y": y}
+        )
+        self.model_ = LogisticRegression().fit(X, y, sample_weight=sample_weight)
+        self.classes_ = self.model_.classes_
+        return self
+
+    def predict_proba(self, X):
+        return self.model_.predict_proba(X)
+
+    def predict(self, X):
+        return self.model_.predict(X)
+
+
+@pytest.fixture
+def fits():
+    Recorder.fits.clear()
+    return Recorder.fits
+
+
+def flat(classifier):
+    return make_pipeline(Flatten(), classifier)
+
+
+def branches(classifier=None):
+    classifier = LogisticRegression() if classifier is None else classifier
+    return [("audio", flat(classifier)), ("visual", classifier)]
+
+
+def test_number_of_folds_with_groups_keeps_them_together(clips):
+    _, y, groups = clips
+    for train, test in inner_folds(5, y, groups, None):
+        assert not set(groups[train]) & set(groups[test])
+        assert set(y[train]) == set(y)
+
+
+def test_random_state_shuffles(clips):
+    _, y, _ = clips
+    plain, again = inner_folds(5, y, None, None), inner_folds(5, y, None, None)
+    shuffled, same = inner_folds(5, y, None, 0), inner_folds(5, y, None, 0)
+    np.testing.assert_array_equal(plain[0][1], again[0][1])
+    np.testing.assert_array_equal(shuffled[0][1], same[0][1])
+    assert not np.array_equal(plain[0][1], shuffled[0][1])
+
+
+@pytest.mark.parametrize("cv", [StratifiedKFold(3), PredefinedSplit(np.arange(120) % 4)])
+def test_splitters_are_taken_as_they_are(clips, cv):
+    _, y, _ = clips
+    for (train, test), (train_given, test_given) in zip(
+        inner_folds(cv, y, None, 0), cv.split(y, y), strict=True
+    ):
+        np.testing.assert_array_equal(train, train_given)
+        np.testing.assert_array_equal(test, test_given)
+
+
+def test_impossible_folds_are_explained(clips):
+    _, y, groups = clips
+    with pytest.raises(ValueError, match=r"cv=90.*only 60 different values"):
+        inner_folds(90, y, groups, None)
+    in_one = np.where(y == "bus", -1, groups)
+    with pytest.raises(ValueError, match=r"cv=5.*'bus' are in one group.*leave"):
+        inner_folds(5, y, in_one, None)
+    with pytest.raises(ValueError, match=r"cv=31.*largest class has only 30"):
+        inner_folds(31, y, None, None)
+    lonely = y.copy().astype("U6")
+    lonely[0] = "lonely"
+    with pytest.raises(ValueError, match=r"cv=3.*'lonely' has 1 clip"):
+        inner_folds(3, lonely, None, None)
+    with pytest.raises(ValueError, match="exactly once"):
+        inner_folds(ShuffleSplit(3), y, None, None)
+
+
+def test_fusion_passes_impossible_folds_on(clips):
+    X, y, groups = clips
+    with pytest.raises(ValueError, match="'bus' are in one group"):
+        LateFusionClassifier(branches()).fit(X, y, groups=np.where(y == "bus", -1, groups))
+
+
+def test_out_of_fold_probabilities_equal_cross_val_predict(clips):
+    X, y, groups = clips
+    folds = inner_folds(4, y, groups, 0)
+    model = LogisticRegression()
+    inputs = [BranchInput("visual", X["visual"], np.arange(len(X)))]
+    fitted, found = fit_branches(
+        inputs, [model], y, [{}], folds, stack_method="predict_proba", n_jobs=None, verbose=0
+    )
+    expected = cross_val_predict(model, X["visual"], y, cv=folds, method="predict_proba")
+    np.testing.assert_allclose(found[:, 0], expected, rtol=1e-6)
+    assert not hasattr(model, "coef_")
+    whole = model.fit(X["visual"], y)
+    np.testing.assert_allclose(fitted[0].coef_, whole.coef_, rtol=1e-6)
+
+
+def test_a_class_absent_from_a_fold_gets_zero_there(clips):
+    X, y, _ = clips
+    # The first fold tests every bus: its branch has never seen one.
+    folds = PredefinedSplit(np.where(y == "bus", 0, np.arange(120) % 3))
+    inputs = [BranchInput("visual", X["visual"], np.arange(len(X)))]
+    _, found = fit_branches(
+        inputs,
+        [LogisticRegression()],
+        y,
+        [{}],
+        list(folds.split()),
+        stack_method="predict_proba",
+        n_jobs=None,
+        verbose=0,
+    )
+    first = folds.test_fold == 0
+    assert (found[first, 0, 0] == 0).all()
+    assert (found[~first, 0, 0] > 0).all()
+    np.testing.assert_allclose(found.sum(axis=2), 1)
+    model = LateFusionClassifier(branches(), cv=folds).fit(X, y)
+    assert model.predict_proba(X).shape == (120, 4)
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+def test_no_group_is_in_both_parts_of_an_inner_fold(clips, fits):
+    X, y, groups = clips
+    LateFusionClassifier([("visual", Recorder())], cv=3).fit(X, y, groups=groups)
+    assert len(fits) == 4
+    for record in fits:
+        inside = np.isin(groups, record["groups"])
+        assert inside.sum() == record["n"]
+
+
+@pytest.mark.parametrize("cv", [LeaveOneGroupOut(), GroupKFold(3)])
+def test_splitters_that_need_groups_get_them(cv, fits):
+    X, y, groups = draw_clips(32)
+    LateFusionClassifier([("visual", Recorder())], cv=cv).fit(X, y, groups=groups)
+    expected = 1 + cv.get_n_splits(X, y, groups)
+    # A group is of one class here, so that every fold lacks none or all of it.
+    assert len(fits) == expected
+
+
+def test_weights_and_groups_go_where_they_are_taken(clips, fits):
+    X, y, groups = clips
+    weight = np.linspace(0.5, 2, len(y))
+    search = GridSearchCV(Recorder(), {}, cv=GroupKFold(2))
+    model = LateFusionClassifier(
+        [
+            ("visual", Recorder()),
+            (
+                "audio",
+                Pipeline([("flat", Flatten()), ("scale", StandardScaler()), ("c", Recorder())]),
+            ),
+            ("search", Pipeline([("field", FunctionTransformer(_picture)), ("c", search)])),
+            (
+                "plain",
+                Pipeline([("field", FunctionTransformer(_picture)), ("c", NearestCentroid())]),
+            ),
+        ],
+        cv=2,
+        stack_method="auto",
+    )
+    model.fit(X, y, groups=groups, sample_weight=weight)
+    weighted = [record for record in fits if record["groups"] is not None]
+    # Two branches of three fits each; the search fits without groups but with weights.
+    assert len(weighted) == 6
+    for record in weighted:
+        np.testing.assert_array_equal(
+            weight[np.isin(groups, record["groups"])], record["sample_weight"]
+        )
+    assert all(record["sample_weight"] is not None for record in fits)
+    assert len(fits) == 6 + 3 * (2 + 1)
+
+
+def _picture(X):
+    return X["visual"]
+
+
+def test_what_estimators_take():
+    assert takes(make_pipeline(StandardScaler(), Recorder()), "groups")
+    assert not takes(LogisticRegression(), "groups")
+    assert takes(GridSearchCV(LogisticRegression(), {}), "groups")
+    assert not takes(GridSearchCV(NearestCentroid(), {}), "sample_weight")
+    nested = make_pipeline(StandardScaler(), make_pipeline(StandardScaler(), LogisticRegression()))
+    params = fit_params(nested, groups=None, sample_weight=np.ones(2))
+    assert list(params) == ["pipeline__logisticregression__sample_weight"]
+
+
+def test_sample_weight_reaches_the_meta_model(clips):
+    X, y, _ = clips
+    weight = np.where(y == "bus", 100.0, 1.0)
+    plain = LateFusionClassifier(branches(NearestCentroid()), cv=3, stack_method="predict")
+    even = plain.fit(X, y).predict_proba(X)[:, 0].mean()
+    assert plain.fit(X, y, sample_weight=weight).predict_proba(X)[:, 0].mean() > even + 0.05
+    assert plain.class_prior_[0] > 0.9
+
+
+def test_features_are_computed_once_a_clip(clip_table):
+    table, y, groups = clip_table
+    model = LateFusionClassifier(
+        [
+            ("sound", make_pipeline(ArrayReader(), StandardScaler(), LogisticRegression())),
+            ("sound2", make_pipeline(ArrayReader(), LogisticRegression())),
+            ("picture", make_pipeline(ArrayReader("video", VISUAL_SHAPE), LogisticRegression())),
+        ],
+        cv=4,
+    )
+    model.fit(table, y, groups=groups)
+    assert len(ArrayReader.files_read) == 2 * len(table)
+    assert set(ArrayReader.files_read.values()) == {1}
+    model.predict(table)
+    assert set(ArrayReader.files_read.values()) == {2}
+    assert model.score(table, y) > 0.8
+
+
+def test_lambdas_are_no_shared_steps_but_work(clips):
+    X, y, _ = clips
+    model = LateFusionClassifier(
+        [
+            (
+                "early",
+                make_pipeline(FunctionTransformer(lambda X: X["visual"]), LogisticRegression()),
+            ),
+            (
+                "late",
+                make_pipeline(FunctionTransformer(lambda X: -X["visual"]), LogisticRegression()),
+            ),
+        ],
+        cv=2,
+    )
+    found = model.fit(X, y).transform(X[:5])
+    first, second = model.estimators_
+    np.testing.assert_allclose(first[-1].coef_, -second[-1].coef_, atol=1e-3)
+    np.testing.assert_allclose(found[:, :4], found[:, 4:], atol=1e-4)
+
+
+def test_steps_that_learn_are_fitted_in_each_fold(clips):
+    X, y, _ = clips
+    model = LateFusionClassifier(
+        [
+            (
+                "visual",
+                make_pipeline(
+                    Flatten("before"), StandardScaler(), Flatten("after"), LogisticRegression()
+                ),
+            )
+        ],
+        cv=4,
+    ).fit(X, y)
+    assert Flatten.rows_seen["before"] == 120
+    # Three quarters to train and one quarter to test, four times, and all clips at the end.
+    assert Flatten.rows_seen["after"] == 4 * 120 + 120
+    scaler = model.named_estimators_["visual"]["standardscaler"]
+    np.testing.assert_allclose(scaler.mean_, X["visual"].mean(axis=0), rtol=1e-3, atol=1e-4)
+
+
+def test_a_cached_pipeline_is_fitted_too(clips, tmp_path):
+    X, y, _ = clips
+    steps = [("flat", Flatten()), ("scale", StandardScaler()), ("c", LogisticRegression())]
+    cached = LateFusionClassifier([("audio", Pipeline(steps, memory=str(tmp_path)))], cv=2)
+    plain = LateFusionClassifier([("audio", Pipeline(steps))], cv=2)
+    np.testing.assert_allclose(cached.fit(X, y).predict_proba(X), plain.fit(X, y).predict_proba(X))
+    # The fitted branch can be used alone.
+    assert cached.named_estimators_["audio"].predict(X["audio"]).shape == (120,)
+
+
+def test_a_branch_named_otherwise_gets_every_field(clips):
+    X, y, _ = clips
+    model = LateFusionClassifier(
+        [*branches(), ("early", make_pipeline(FunctionTransformer(_joined), LogisticRegression()))],
+        cv=3,
+    ).fit(X, y)
+    assert model.modality_importances_.shape == (4, 3)
+    assert model.named_estimators_["early"][-1].n_features_in_ == 18
+
+
+def _joined(X):
+    return np.hstack([X["audio"].reshape(len(X), -1), X["visual"]])
+
+
+def test_a_union_inside_a_branch(clip_table):
+    table, y, _ = clip_table
+    union = ModalityUnion(
+        [("audio", ArrayReader()), ("visual", ArrayReader("video", VISUAL_SHAPE))]
+    )
+    model = LateFusionClassifier(
+        [("early", make_pipeline(union, FunctionTransformer(_joined), LogisticRegression()))], cv=2
+    ).fit(table, y)
+    assert set(ArrayReader.files_read.values()) == {1}
+    assert model.score(table, y) > 0.9
+
+
+@pytest.mark.parametrize("stack_method", ["decision_function", "predict", "auto"])
+def test_scores_and_labels_become_probabilities(clips, stack_method):
+    X, y, _ = clips
+    fitted = LinearSVC().fit(X["visual"], y)
+    classes = np.array(["bus", "metro", "none", "park", "tram"])
+    found = branch_probabilities("visual", fitted, X["visual"], stack_method, classes)
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    assert (found[:, 2] == 0).all()
+    np.testing.assert_array_equal(classes[found.argmax(axis=1)], fitted.predict(X["visual"]))
+    model = LateFusionClassifier([("visual", LinearSVC())], stack_method=stack_method, cv=2)
+    assert model.fit(X, y).score(X, y) > 0.6
+
+
+def test_scores_of_two_classes(clips):
+    X, y, _ = clips
+    fitted = LinearSVC().fit(X["visual"], y == "bus")
+    found = branch_probabilities(
+        "visual", fitted, X["visual"], "decision_function", np.array([False, True])
+    )
+    np.testing.assert_array_equal(found[:, 1] > 0.5, fitted.predict(X["visual"]))
+
+
+def test_a_branch_without_the_method_is_named(clips):
+    X, y, _ = clips
+    model = LateFusionClassifier([("visual", LinearSVC())])
+    with pytest.raises(ValueError, match=r"'visual'.*LinearSVC.*'predict_proba'.*stack_method"):
+        model.fit(X, y)
+
+
+def test_n_jobs_and_progress_give_the_same(clips, capfd):
+    X, y, _ = clips
+    audio = X["audio"].reshape(len(X), -1)
+    model = LateFusionClassifier(
+        [("a", LogisticRegression()), ("b", LogisticRegression(C=0.1))], cv=2
+    )
+    expected = model.fit(audio, y).predict_proba(audio)
+    assert capfd.readouterr().err == ""
+    model.set_params(n_jobs=2, verbose=1)
+    np.testing.assert_allclose(model.fit(audio, y).predict_proba(audio), expected)
+    assert "6/6" in capfd.readouterr().err
