@@ -106,8 +106,19 @@ def _drop_missing(given: BranchInput) -> BranchInput:
     return given.part(np.flatnonzero(~missing_rows(given.values, given.name)))
 
 
-def _identity(transformer: Any) -> Any:
+def rows_there(inputs: list[BranchInput], n_rows: int) -> NDArray[np.bool_]:
+    """Tell which branches have each row: shape (n_rows, n_branches)."""
+    there = np.zeros((n_rows, len(inputs)), dtype=bool)
+    for number, given in enumerate(inputs):
+        there[given.rows, number] = True
+    return there
+
+
+def _identity(transformer: Any, kinds: Counter[type]) -> Any:
     """Give a key that is equal for transformers with equal parameters."""
+    if kinds[type(transformer)] == 1:
+        # Nothing to compare it with; hashing may be costly.
+        return id(transformer)
     try:
         return joblib.hash(clone(transformer))
     except (PicklingError, AttributeError, TypeError):
@@ -140,6 +151,7 @@ def prepare(estimators: list[tuple[str, Any]], X: Any, *, fit: bool) -> list[Bra
         X = np.asarray(X)
     if issparse(X):
         X = X.tocsr()
+    kinds = Counter(type(step) for _, estimator in estimators for step in leading_steps(estimator))
     chains: list[tuple[BranchInput, list[tuple[tuple[Any, ...], Any]]]] = []
     for name, estimator in estimators:
         values = branch_input(X, name)
@@ -148,7 +160,7 @@ def prepare(estimators: list[tuple[str, Any]], X: Any, *, fit: bool) -> list[Bra
         key: tuple[Any, ...] = (source,)
         chain = []
         for transformer in leading_steps(estimator):
-            key = (*key, _identity(transformer))
+            key = (*key, _identity(transformer, kinds))
             chain.append((key, transformer))
         chains.append((start, chain))
     once = _OncePerInput([key for _, chain in chains for key, _ in chain])

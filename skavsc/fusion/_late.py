@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -21,14 +20,13 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import _check_sample_weight, _num_samples, check_is_fitted
 
-from skavsc.exceptions import MissingClipWarning
-from skavsc.fusion._branches import BranchInput, prepare, rest_of, with_rest
+from skavsc.fusion._branches import prepare, rest_of, rows_there, with_rest
 from skavsc.fusion._checks import check_groups, check_labels, check_number, check_prefit
 from skavsc.fusion._folds import inner_folds
 from skavsc.fusion._meta import MetaModels, needs_probabilities
 from skavsc.fusion._params import FitParams, fit_params
-from skavsc.fusion._stacking import branch_probabilities, fit_branches
-from skavsc.fusion._subsets import check_something_there
+from skavsc.fusion._stacking import fit_branches, predict_branches
+from skavsc.fusion._subsets import check_something_there, warn_of_empty_rows
 
 
 class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneousEnsemble):
@@ -233,6 +231,8 @@ class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneous
             sample_weight, np.empty((n_clips, 1)), dtype=np.float64, ensure_non_negative=True
         )
         self.classes_, codes = np.unique(labels, return_inverse=True)
+        if not weight.any():
+            raise ValueError("sample_weight is zero for every clip; give some clips a weight")
         self.class_prior_ = np.bincount(codes, weight) / weight.sum()
         params = self._branch_params(branches, groups, None if sample_weight is None else weight)
         prefit = isinstance(self.cv, str)
@@ -241,7 +241,10 @@ class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneous
         else:
             branches = [(name, clone(estimator)) for name, estimator in branches]
         inputs = prepare(branches, X, fit=not prefit)
-        self._check_missing(inputs, n_clips)
+        if self.missing == "raise":
+            check_something_there(rows_there(inputs, n_clips))
+        else:
+            warn_of_empty_rows(rows_there(inputs, n_clips))
         probabilities = None
         if not prefit:
             learns = needs_probabilities(self.final_estimator, self.calibration)
@@ -262,7 +265,9 @@ class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneous
         self.estimators_ = [estimator for _, estimator in branches]
         self.named_estimators_ = Bunch(**dict(branches))
         if probabilities is None:
-            probabilities = self._branch_probabilities(inputs, n_clips)
+            probabilities = predict_branches(
+                inputs, self.estimators_, self.stack_method, self.classes_, n_clips
+            )
         self._meta = MetaModels(
             self.final_estimator, self.calibration, list(self.named_estimators_), self.classes_
         ).fit(probabilities, codes, weight, self.class_prior_)
@@ -395,34 +400,12 @@ class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneous
         routed = process_routing(self, "fit", **there)
         return [dict(routed[name]["fit"]) for name, _ in branches]
 
-    def _check_missing(self, inputs: list[BranchInput], n_clips: int) -> None:
-        """Raise for clips without any modality, or warn, as ``missing`` wants it."""
-        there = np.zeros((n_clips, len(inputs)), dtype=bool)
-        for number, given in enumerate(inputs):
-            there[given.rows, number] = True
-        if self.missing == "raise":
-            check_something_there(there)
-        n_empty = np.count_nonzero(~there.any(axis=1))
-        if n_empty:
-            warnings.warn(
-                f"{n_empty} of {n_clips} clips have no modality and are left out of fit",
-                MissingClipWarning,
-                stacklevel=3,
-            )
-
     def _probabilities(self, X: Any) -> NDArray[np.float64]:
         """Give the branches' probabilities for new clips, NaN where one is missing."""
         inputs = prepare(list(self.named_estimators_.items()), X, fit=False)
-        return self._branch_probabilities(inputs, _num_samples(X))
-
-    def _branch_probabilities(self, inputs: list[BranchInput], n_clips: int) -> NDArray[np.float64]:
-        found = np.full((n_clips, len(inputs), len(self.classes_)), np.nan)
-        for number, (given, fitted) in enumerate(zip(inputs, self.estimators_, strict=True)):
-            if len(given.rows):
-                found[given.rows, number] = branch_probabilities(
-                    given.name, rest_of(fitted), given.values, self.stack_method, self.classes_
-                )
-        return found
+        return predict_branches(
+            inputs, self.estimators_, self.stack_method, self.classes_, _num_samples(X)
+        )
 
     def _sk_visual_block_(self) -> _VisualBlock:
         names, estimators = zip(*self.estimators, strict=True)

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import _check_response_method, _num_samples
 from tqdm import tqdm
 
-from skavsc.fusion._branches import BranchInput
+from skavsc.fusion._branches import BranchInput, rest_of
 from skavsc.fusion._folds import Folds
 from skavsc.fusion._params import FitParams, params_of_rows
 
@@ -201,3 +201,39 @@ def fit_branches(
         else:
             probabilities[inputs[task.branch].rows[task.held_out], task.branch] = result
     return fitted, probabilities
+
+
+def predict_branches(
+    inputs: list[BranchInput],
+    fitted: list[Any],
+    stack_method: str,
+    classes: NDArray[Any],
+    n_clips: int,
+) -> Floats:
+    """Give the probabilities of fitted branches.
+
+    Parameters
+    ----------
+    inputs : list of BranchInput
+        What each branch sees.
+    fitted : list of estimators
+        The branches, with their leading steps (which the inputs went through already).
+    stack_method : str
+        As for ``branch_probabilities``.
+    classes : ndarray of shape (n_classes,)
+        The sorted labels.
+    n_clips : int
+        The number of clips.
+
+    Returns
+    -------
+    ndarray of shape (n_clips, n_branches, n_classes)
+        Probabilities, NaN where a clip lacks the branch's modality.
+    """
+    found = np.full((n_clips, len(inputs), len(classes)), np.nan)
+    for number, (given, branch) in enumerate(zip(inputs, fitted, strict=True)):
+        if len(given.rows):
+            found[given.rows, number] = branch_probabilities(
+                given.name, rest_of(branch), given.values, stack_method, classes
+            )
+    return found

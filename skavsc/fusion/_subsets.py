@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from itertools import combinations
 from math import factorial
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skavsc.exceptions import MissingModalityError
+from skavsc.exceptions import MissingClipWarning, MissingModalityError
 from skavsc.fusion._rules import Rule
 from skavsc.fusion._softmax import FLOOR, Floats
 
@@ -139,6 +140,23 @@ def check_something_there(there: NDArray[np.bool_]) -> None:
         )
 
 
+def warn_of_empty_rows(there: NDArray[np.bool_]) -> None:
+    """Warn of clips that have no modality at all, and so train nothing.
+
+    Parameters
+    ----------
+    there : ndarray of shape (n_clips, n_branches), bool
+        Which branches have each clip.
+    """
+    n_empty = np.count_nonzero(~there.any(axis=1))
+    if n_empty:
+        warnings.warn(
+            f"{n_empty} of {len(there)} clips have no modality and are left out of fit",
+            MissingClipWarning,
+            stacklevel=4,
+        )
+
+
 def shortened(rows: NDArray[np.intp]) -> str:
     """Give row numbers for a message: at most ten of them."""
     shown = ", ".join(str(row) for row in rows[:10])
@@ -176,6 +194,8 @@ def shares_of_loss(
     """
     n_branches, n_classes = probabilities.shape[1:]
     full = np.flatnonzero(_is_there(probabilities).all(axis=1))
+    if not len(full):
+        return np.full((n_classes, n_branches), 1 / n_branches)
     is_class = np.eye(n_classes)[codes[full]]
     counts = np.maximum(is_class.sum(axis=0), 1)
 

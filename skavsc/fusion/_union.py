@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import pandas as pd
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 from sklearn.base import TransformerMixin, _fit_context, clone
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import Bunch, get_tags
@@ -23,39 +21,11 @@ from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from skavsc.fusion._dispatch import is_stateless, take_rows
+from skavsc.fusion._structured import fill_rows
 
 # Rows that are transformed at a time: large enough that the start and end of a batch do not count,
 # small enough that the features in flight are few beside those of a data set that fills the memory.
 CHUNK = 512
-
-
-def _check_output(output: Any, X: Any, name: str) -> NDArray[Any]:
-    """Give a transformer's output as an array with one row for each of X."""
-    n_rows = _num_samples(X)
-    if isinstance(output, pd.DataFrame | pd.Series):
-        if isinstance(X, pd.DataFrame | pd.Series) and not output.index.equals(X.index):
-            raise ValueError(
-                f"transformer {name!r} changed the index of the rows; a transformer of clips must "
-                f"keep every row in its place"
-            )
-        output = output.to_numpy()
-    if issparse(output) or not hasattr(output, "__array__") or np.ndim(output) == 0:
-        raise TypeError(
-            f"transformer {name!r} gave {type(output).__name__}, which is no dense array; end its "
-            f"pipeline with a transformer that gives one (an embedder after lazy frames)"
-        )
-    array = np.asarray(output)
-    if len(array) != n_rows:
-        raise ValueError(
-            f"transformer {name!r} gave {len(array)} rows for {n_rows} clips; it must give one row "
-            f"a clip, NaN where there is nothing"
-        )
-    if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"transformer {name!r} gave values of type {array.dtype}, which are not numbers; "
-            f"add a transformer that makes features of them"
-        )
-    return array
 
 
 def _transform(transformer: Any, X: Any, params: dict[str, Any]) -> Any:
@@ -244,7 +214,7 @@ class ModalityUnion(TransformerMixin, _BaseComposition, auto_wrap_output_keys=No
         )
         self._set_fitted([(name, part) for (name, _), (part, _) in zip(parts, done, strict=True)])
         outputs = {name: done.pop(0)[1] for name, _ in parts}
-        return self._fill(None, X, 0, _num_samples(X), outputs)
+        return fill_rows(None, X, 0, _num_samples(X), outputs)
 
     def transform(self, X: Any, **params: Any) -> NDArray[np.void]:
         """Compute the features of every modality.
@@ -285,7 +255,7 @@ class ModalityUnion(TransformerMixin, _BaseComposition, auto_wrap_output_keys=No
                 delayed(_transform)(part, chunk, routed[name]["transform"]) for name, part in parts
             )
             named = {name: outputs.pop(0) for name, _ in parts}
-            result = self._fill(result, chunk, start, n_clips, named)
+            result = fill_rows(result, chunk, start, n_clips, named)
         assert result is not None
         return result
 
@@ -373,28 +343,6 @@ class ModalityUnion(TransformerMixin, _BaseComposition, auto_wrap_output_keys=No
 
     def _parallel(self) -> Parallel:
         return Parallel(n_jobs=self.n_jobs, verbose=int(self.verbose))
-
-    @staticmethod
-    def _fill(
-        result: NDArray[np.void] | None, X: Any, start: int, n_clips: int, outputs: dict[str, Any]
-    ) -> NDArray[np.void]:
-        """Write the outputs for the rows X into the result, which the first rows bring about."""
-        n_rows = _num_samples(X)
-        if result is None:
-            fields = [
-                (name, np.float32, _check_output(output, X, name).shape[1:])
-                for name, output in outputs.items()
-            ]
-            result = np.empty(n_clips, dtype=np.dtype(fields))
-        for name in list(outputs):
-            array = _check_output(outputs.pop(name), X, name)
-            if array.shape[1:] != result.dtype[name].shape:
-                raise ValueError(
-                    f"transformer {name!r} gave rows of shape {array.shape[1:]} and before of "
-                    f"shape {result.dtype[name].shape}; all clips must have the same shape"
-                )
-            result[name][start : start + n_rows] = array
-        return result
 
     def _sk_visual_block_(self) -> _VisualBlock:
         names, parts = zip(*self.transformers, strict=True)

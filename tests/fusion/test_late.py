@@ -127,10 +127,12 @@ def test_unusable_labels_and_groups_are_explained(change, message):
         fusion().fit(X, labels, groups=places)
 
 
-def test_negative_weights_are_refused():
+def test_weights_that_are_none_are_refused():
     X, y, _ = draw_clips(60)
     with pytest.raises(ValueError, match=r"[Nn]egative"):
         fusion().fit(X, y, sample_weight=-np.ones(60))
+    with pytest.raises(ValueError, match="zero"):
+        fusion().fit(X, y, sample_weight=np.zeros(60))
 
 
 @pytest.mark.parametrize(

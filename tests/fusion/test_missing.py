@@ -121,13 +121,15 @@ def test_training_on_clips_without_anything():
     np.testing.assert_allclose(model.named_estimators_["audio"][-1].coef_, sound.coef_, atol=1e-4)
 
 
-def test_modalities_never_seen_together_have_no_learnt_fusion():
+@pytest.mark.parametrize("final_estimator", [None, LogisticRegression()])
+def test_modalities_never_seen_together_have_no_learnt_fusion(final_estimator):
     X, y, _ = draw_clips(80)
     apart = X.copy()
     apart["audio"][:40] = np.nan
     apart["visual"][40:] = np.nan
-    model = fusion().fit(apart, y)
+    model = fusion(final_estimator).fit(apart, y)
     assert model.score(apart, y) > 0.5
+    np.testing.assert_array_equal(model.modality_importances_, 0.5)
     assert model.final_estimator_ is None
     with pytest.raises(MissingModalityError, match=r"\['audio', 'visual'\], together"):
         model.predict(X)

@@ -1,0 +1,62 @@
+"""Writing the outputs of several transformers into one structured array."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.utils.validation import _num_samples
+
+
+def _check_output(output: Any, X: Any, name: str) -> NDArray[Any]:
+    """Give a transformer's output as an array with one row for each of X."""
+    n_rows = _num_samples(X)
+    if isinstance(output, pd.DataFrame | pd.Series):
+        if isinstance(X, pd.DataFrame | pd.Series) and not output.index.equals(X.index):
+            raise ValueError(
+                f"transformer {name!r} changed the index of the rows; a transformer of clips must "
+                f"keep every row in its place"
+            )
+        output = output.to_numpy()
+    if issparse(output) or not hasattr(output, "__array__") or np.ndim(output) == 0:
+        raise TypeError(
+            f"transformer {name!r} gave {type(output).__name__}, which is no dense array; end its "
+            f"pipeline with a transformer that gives one (an embedder after lazy frames)"
+        )
+    array = np.asarray(output)
+    if len(array) != n_rows:
+        raise ValueError(
+            f"transformer {name!r} gave {len(array)} rows for {n_rows} clips; it must give one row "
+            f"a clip, NaN where there is nothing"
+        )
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"transformer {name!r} gave values of type {array.dtype}, which are not numbers; "
+            f"add a transformer that makes features of them"
+        )
+    return array
+
+
+def fill_rows(
+    result: NDArray[np.void] | None, X: Any, start: int, n_clips: int, outputs: dict[str, Any]
+) -> NDArray[np.void]:
+    """Write the outputs for the rows X into the result, which the first rows bring about."""
+    n_rows = _num_samples(X)
+    if result is None:
+        fields = [
+            (name, np.float32, _check_output(output, X, name).shape[1:])
+            for name, output in outputs.items()
+        ]
+        result = np.empty(n_clips, dtype=np.dtype(fields))
+    for name in list(outputs):
+        array = _check_output(outputs.pop(name), X, name)
+        if array.shape[1:] != result.dtype[name].shape:
+            raise ValueError(
+                f"transformer {name!r} gave rows of shape {array.shape[1:]} and before of "
+                f"shape {result.dtype[name].shape}; all clips must have the same shape"
+            )
+        result[name][start : start + n_rows] = array
+    return result
