@@ -23,11 +23,6 @@ from skavsc.datasets._tables import (
 from skavsc.exceptions import ClipTableError
 
 
-def _name(row: pd.Series) -> str:
-    path = row["video"] if row["audio"] is None else row["audio"]
-    return os.path.splitext(os.path.basename(path))[0]
-
-
 def load_clip_table(
     path: str | os.PathLike[str],
     *,
@@ -152,7 +147,8 @@ def load_clip_table(
         require_values(table[group_column], path, "group")
         found = np.array(table[group_column].tolist())
     elif callable(groups):
-        found = call_groups(groups, [_name(row) for _, row in X.iterrows()])
+        paths = [sound or picture for sound, picture in zip(X["audio"], X["video"], strict=True)]
+        found = call_groups(groups, [os.path.splitext(os.path.basename(p))[0] for p in paths])
     else:
         found = np.arange(len(X))
     return clip_bunch(check_files(X, on_error), y, found, f"{len(X)} clips from {path}")

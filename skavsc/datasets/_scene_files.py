@@ -25,6 +25,8 @@ _CITIES = ("barcelona", "helsinki", "lisbon", "london", "lyon", "prague", "stock
 
 
 class SceneClip(NamedTuple):
+    """What is to be rendered: a row of ``meta.csv`` before its files exist."""
+
     stem: str
     scene: str
     identifier: str

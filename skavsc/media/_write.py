@@ -223,7 +223,9 @@ def write_clip(
             picture.pix_fmt = pixel_format
             picture.codec_context.time_base = 1 / speed if times is None else Fraction(1, _TICKS)
             picture.codec_context.thread_count = 1
-            picture.options = {"crf": str(quality), "preset": "veryfast"}
+            # Slower presets look ahead with x264's macroblock tree, and its result varies from
+            # run to run, even in one thread.
+            picture.options = {"crf": str(quality), "preset": "superfast"}
             ticks = count() if times is None else _ticks(times)
             streams.append(_picture_packets(picture, chain([first], images), size, ticks))
         if sound is not None:

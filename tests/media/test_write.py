@@ -63,6 +63,14 @@ def test_an_iterator_and_an_array_give_the_same_file(tmp_path, make_frames):
     assert one.read_bytes() == two.read_bytes()
 
 
+def test_the_same_frames_give_the_same_file_every_time(tmp_path):
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (10, 30, 40, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
+    frames = [np.roll(frame, number, axis=1) for number, frame in enumerate(frames)]
+    files = {write_clip(tmp_path / "x.mp4", frames, 10).read_bytes() for _ in range(10)}
+    assert len(files) == 1
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
