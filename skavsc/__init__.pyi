@@ -7,6 +7,7 @@ from . import fusion as fusion
 from . import media as media
 from . import networks as networks
 from . import visual as visual
+from .audio import GammatoneMelTransformer as GammatoneMelTransformer
 from .datasets import load_clip_folder as load_clip_folder
 from .datasets import load_clip_table as load_clip_table
 from .datasets import load_tau_urban_av as load_tau_urban_av

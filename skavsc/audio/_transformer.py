@@ -1,0 +1,334 @@
+"""The audio front end as a scikit-learn transformer."""
+
+from __future__ import annotations
+
+import os
+from numbers import Integral, Number, Real
+from typing import Any, Literal
+
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils import Tags
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+
+from skavsc._clips import ClipCache, clip_sources, map_clips
+from skavsc.audio._features import CHANNELS, FEATURE_VERSION, SoundFeatures
+from skavsc.audio._filterbanks import gammatone_centres, mel_centres
+from skavsc.exceptions import ClipTableError
+
+_FLOORS = {"gammatone": -120.0, "mel": -80.0}
+
+
+class GammatoneMelTransformer(TransformerMixin, BaseEstimator):
+    """Turn the sound of clips into gammatone or log-mel spectrograms.
+
+    Parameters
+    ----------
+    filterbank : {"gammatone", "mel"}, default="gammatone"
+        "gammatone": 4th-order gammatone filters on the ERB scale; a value is the level of a
+        band's root mean square in a window, in dB, where 0 is that of a full-scale square wave.
+        "mel": triangles on the mel scale over the power spectrum of a Hann window, in dB below
+        the largest value of the same channel of the same clip.
+    channels : {"lrd", "hpd", "mono", "stereo"}, default="lrd"
+        "lrd": left, right, left - right. "hpd": harmonic and percussive part of the mono mix,
+        separated by median filters, and left - right. "mono": (left + right) / 2. "stereo":
+        left, right. A mono clip has equal left and right, and left - right at the floor; of
+        more than two channels the first two are used, in all usual orders front left and right.
+    method : {"time", "fft"}, default="time"
+        How the gammatone filterbank is computed; ignored by "mel". "time": exactly, by
+        recursive filters. "fft": from the power spectrum of a Hann window, see Notes.
+    sample_rate : int, default=44100
+        The rate, in Hz, at least 1, that sound is resampled to, and that of in-memory
+        waveforms that come without one.
+    duration : float, default=10.0
+        The length of a clip in seconds, greater than 0. Of longer clips the beginning is used.
+    n_bands : int, default=64
+        The number of bands, at least 1.
+    window : float, default=0.04
+        The length of a window in seconds, greater than 0, a whole number of samples.
+    hop : float, default=0.02
+        The time between two frames in seconds, greater than 0, a whole number of samples.
+    f_min : float, default=0.0
+        The lowest frequency in Hz, at least 0: the lowest band's centre (gammatone) or the foot
+        of the first triangle (mel).
+    f_max : float, default=None
+        The highest frequency in Hz, greater than ``f_min`` and at most half the sampling rate,
+        which is the default. The highest gammatone band's centre lies one step below.
+    floor_db : float, default=None
+        The smallest value, in dB, less than 0. The default is -120 for gammatone and -80
+        (librosa's ``top_db``) for mel.
+    on_error : {"raise", "missing"}, default="raise"
+        What to do with sound that cannot be read: raise MediaError, or give a row of NaN and
+        warn once with their number.
+    memory : path-like or joblib.Memory, default=None
+        A folder to keep each clip's features in, known by the content of its file and by the
+        parameters. An extraction that is cut short goes on where it was.
+    mmap_mode : {"r", "r+", "c"}, default=None
+        Give the result as a file in that folder, memory-mapped in this mode.
+    n_jobs : int, default=None
+        The number of joblib workers.
+    verbose : int or bool, default=0
+        Show a progress bar.
+
+    Attributes
+    ----------
+    centre_frequencies_ : ndarray of shape (n_bands,), float64
+        The centre of each band, in Hz: falling for gammatone, rising for mel.
+    frame_times_ : ndarray of shape (n_frames,), float64
+        The time that each frame is centred on, in seconds from the clip's beginning.
+    channel_names_ : tuple of str
+        The name of each channel.
+
+    See Also
+    --------
+    plot_clip : Show a clip's features with hertz and seconds on the axes.
+    skavsc.media.read_sound : The reading of files.
+
+    Notes
+    -----
+    *Frames.* A clip has ``duration / hop`` frames: 50 a second by default. Gammatone frame i is
+    the window that begins at ``i * hop``; 10 s hold 499 whole windows, and the last stands for
+    the 500th frame too. Mel frame i is the window centred on ``i * hop``, beyond the edges the
+    sound is 0; the frame at the very end of the clip counts for its largest value only. Filters
+    start at rest.
+
+    *Missing.* A clip shorter than ``duration`` has as many frames as hops, rounded to the
+    nearest; the others are NaN. A clip shorter than one window cannot be used (MediaError). A
+    missing source (None or NaN) is a row of NaN.
+
+    *Floor.* Gammatone values are those of ``gammatone.gtgram`` in dB, to 1e-4, and the floor
+    where these are less. Mel values are those of ``librosa.power_to_db`` with
+    ``ref=numpy.max`` and ``top_db=-floor_db`` of ``librosa.feature.melspectrogram``, to 1e-4 dB,
+    except for silence: a channel with no power above 1e-10 is at the floor, where librosa has 0.
+
+    *Harmonic and percussive* parts are separated in the short-time spectrum of the log-mel
+    features, as by ``librosa.decompose.hpss``. For "gammatone" with "time" they are turned back
+    into signals. For "fft" they are separated in its own, finer spectrum.
+
+    *The "fft" method* is an approximation that other software uses for its speed; here the exact
+    method is the faster one. On noise it deviates from it by 0.3 to 2.3 dB (standard deviation
+    per band, most at low frequencies, where the filters ring longer than a window) and by up to
+    26 dB in single values of the lowest bands.
+
+    *Compilation.* The inner loops are compiled on their first use on a machine, which takes a
+    few seconds, and kept on disk.
+
+    In memory, waveforms are arrays of shape (n_samples,) or (n_channels, n_samples), or pairs of
+    such an array and its rate in Hz. Full scale is 1 for floats; signed integers are PCM and
+    are divided by the full scale of their type.
+
+    References
+    ----------
+    .. [1] M. Slaney, "An efficient implementation of the Patterson-Holdsworth auditory filter
+       bank", Apple Computer technical report 35, 1993.
+    .. [2] J. Heeris, "gammatone", https://github.com/detly/gammatone.
+    .. [3] B. McFee et al., "librosa: Audio and music signal analysis in Python", Proc. 14th
+       Python in Science Conf., 2015.
+    .. [4] J. Naranjo-Alcazar et al., "Squeeze-Excitation convolutional recurrent neural networks
+       for audio-visual scene classification", arXiv:2107.13180, 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skavsc.audio import GammatoneMelTransformer
+    >>> tone = np.sin(2 * np.pi * 440 * np.arange(44100) / 44100)
+    >>> transformer = GammatoneMelTransformer(duration=1.0)
+    >>> features = transformer.fit_transform([tone, None])
+    >>> features.shape, features.dtype
+    ((2, 64, 50, 3), dtype('float32'))
+    >>> loudest = features[0, :, 25, 0].argmax()
+    >>> round(float(transformer.centre_frequencies_[loudest]))
+    440
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012
+        "filterbank": [StrOptions({"gammatone", "mel"})],
+        "channels": [StrOptions(set(CHANNELS))],
+        "method": [StrOptions({"time", "fft"})],
+        "sample_rate": [Interval(Integral, 1, None, closed="left")],
+        "duration": [Interval(Real, 0, None, closed="neither")],
+        "n_bands": [Interval(Integral, 1, None, closed="left")],
+        "window": [Interval(Real, 0, None, closed="neither")],
+        "hop": [Interval(Real, 0, None, closed="neither")],
+        "f_min": [Interval(Real, 0, None, closed="left")],
+        "f_max": [Interval(Real, 0, None, closed="neither"), None],
+        "floor_db": [Interval(Real, None, 0, closed="neither"), None],
+        "on_error": [StrOptions({"raise", "missing"})],
+        "memory": [str, os.PathLike, HasMethods(["cache"]), None],
+        "mmap_mode": [StrOptions({"r", "r+", "c"}), None],
+        "n_jobs": [Integral, None],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        filterbank: Literal["gammatone", "mel"] = "gammatone",
+        channels: Literal["lrd", "hpd", "mono", "stereo"] = "lrd",
+        *,
+        method: Literal["time", "fft"] = "time",
+        sample_rate: int = 44_100,
+        duration: float = 10.0,
+        n_bands: int = 64,
+        window: float = 0.04,
+        hop: float = 0.02,
+        f_min: float = 0.0,
+        f_max: float | None = None,
+        floor_db: float | None = None,
+        on_error: Literal["raise", "missing"] = "raise",
+        memory: str | os.PathLike[str] | joblib.Memory | None = None,
+        mmap_mode: Literal["r", "r+", "c"] | None = None,
+        n_jobs: int | None = None,
+        verbose: int | bool = 0,
+    ) -> None:
+        self.filterbank = filterbank
+        self.channels = channels
+        self.method = method
+        self.sample_rate = sample_rate
+        self.duration = duration
+        self.n_bands = n_bands
+        self.window = window
+        self.hop = hop
+        self.f_min = f_min
+        self.f_max = f_max
+        self.floor_db = floor_db
+        self.on_error = on_error
+        self.memory = memory
+        self.mmap_mode = mmap_mode
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> GammatoneMelTransformer:
+        """Check the parameters; nothing is learnt from the clips and no file is read.
+
+        Parameters
+        ----------
+        X : pandas.DataFrame, sequence or array of n_clips sources
+            As for ``transform``.
+        y : object, default=None
+            Ignored.
+
+        Returns
+        -------
+        GammatoneMelTransformer
+            This transformer.
+        """
+        extract = self._extractor()
+        _sources(X)
+        bank = extract.n_bands, extract.f_min, extract.f_max
+        if self.filterbank == "gammatone":
+            self.centre_frequencies_ = gammatone_centres(self.sample_rate, *bank)
+            first = extract.window / 2
+        else:
+            self.centre_frequencies_ = mel_centres(*bank)
+            first = 0.0
+        self.frame_times_ = (first + np.arange(extract.n_frames) * extract.hop) / self.sample_rate
+        self.channel_names_ = CHANNELS[self.channels]
+        return self
+
+    def transform(self, X: Any) -> NDArray[np.float32]:
+        """Compute the features of every clip.
+
+        Parameters
+        ----------
+        X : pandas.DataFrame, sequence or array of n_clips sources
+            A clip table with the column ``audio``; or paths, waveforms, pairs of waveform and
+            rate, None where there is no sound; or an array of shape (n_clips, n_samples).
+
+        Returns
+        -------
+        ndarray of shape (n_clips, n_bands, n_frames, n_channels), float32
+            The features in dB; NaN where there is no sound. The bands are in the order of
+            ``centre_frequencies_``.
+
+        Raises
+        ------
+        MediaError
+            If sound cannot be read and ``on_error="raise"``: names the file, the stage and
+            the cause.
+        ClipTableError
+            If the clip table has no column ``audio`` or X is no sequence of sources.
+        """
+        self._validate_params()
+        extract = self._extractor()
+        location = getattr(self.memory, "location", self.memory)
+        cache = None
+        if location is not None:
+            cache = ClipCache(location, "sound", FEATURE_VERSION, extract.parameters())
+        return map_clips(
+            extract,
+            _sources(X),
+            shape=(extract.n_bands, extract.n_frames, len(CHANNELS[self.channels])),
+            cache=cache,
+            on_error=self.on_error,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+            mmap_mode=self.mmap_mode,
+            description="sound",
+        )
+
+    def _extractor(self) -> SoundFeatures:
+        """Give the function of one clip, with all defaults filled in."""
+        nyquist = self.sample_rate / 2
+        f_max = nyquist if self.f_max is None else float(self.f_max)
+        if not self.f_min < f_max <= nyquist:
+            raise ValueError(
+                f"f_min={self.f_min!r} and f_max={self.f_max!r} must satisfy f_min < f_max <= "
+                f"{nyquist:g} Hz, half of sample_rate={self.sample_rate!r}"
+            )
+        window = self._samples("window")
+        hop = self._samples("hop")
+        n_samples = round(self.duration * self.sample_rate)
+        if n_samples < window:
+            raise ValueError(f"duration={self.duration!r} must be at least window={self.window!r}")
+        return SoundFeatures(
+            filterbank=self.filterbank,
+            channels=self.channels,
+            method=self.method,
+            sample_rate=int(self.sample_rate),
+            n_samples=n_samples,
+            n_bands=int(self.n_bands),
+            window=window,
+            hop=hop,
+            f_min=float(self.f_min),
+            f_max=f_max,
+            floor_db=float(_FLOORS[self.filterbank] if self.floor_db is None else self.floor_db),
+        )
+
+    def _samples(self, name: str) -> int:
+        """Give a parameter in seconds as a number of samples."""
+        seconds = getattr(self, name)
+        samples = seconds * self.sample_rate
+        # A rounded hop would let the frames drift away from the seconds of the picture.
+        if round(samples) < 1 or abs(samples - round(samples)) > 1e-6 * samples:
+            raise ValueError(
+                f"{name}={seconds!r} s is {samples:g} samples at sample_rate="
+                f"{self.sample_rate!r}; it must be a whole number of samples"
+            )
+        return round(samples)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.input_tags.string = True
+        tags.input_tags.three_d_array = True
+        # None and NaN stand for clips without sound.
+        tags.input_tags.allow_nan = True
+        return tags
+
+
+def _sources(X: Any) -> list[Any]:
+    """Give one source a clip, and refuse what cannot be a sequence of them."""
+    if issparse(X):
+        raise TypeError("X is a sparse matrix; waveforms must be dense, use X.toarray()")
+    sources = clip_sources(X, "audio")
+    for number, source in enumerate(sources):
+        if isinstance(source, Number | np.generic | bytes):
+            raise ClipTableError(
+                f"clip {number} of X is {source!r}, and not a path, a waveform or None; "
+                f"put a single waveform into a list: [waveform]"
+            )
+    return sources
