@@ -67,6 +67,23 @@ def test_integers_and_strings_are_there(X):
     assert not missing_rows(X, "audio").any()
 
 
+class Handle:
+    """Frames that are decoded when they are looked at, which this test must not bring about."""
+
+    shape = (5, 8, 8, 3)
+
+    def __array__(self, dtype=None, copy=None):
+        raise AssertionError("decoded")
+
+
+def test_lazy_frames_are_not_decoded_to_see_whether_they_are_missing():
+    handles = np.empty(3, dtype=object)
+    handles[0] = handles[2] = Handle()
+    assert missing_rows(handles, "visual").tolist() == [False, True, False]
+    with pytest.raises(TypeError, match="'visual' gave values of type object"):
+        ModalityUnion([("visual", "passthrough")]).fit_transform(handles)
+
+
 def test_sparse_and_empty_rows_are_there():
     assert missing_rows(csr_array(np.zeros((3, 2))), "audio").tolist() == [False] * 3
     assert missing_rows(np.empty((2, 0)), "audio").tolist() == [False, False]

@@ -213,6 +213,14 @@ def test_clone_and_pickle_give_equal_probabilities():
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict_proba(X), expected)
 
 
+def test_fit_leaves_the_given_branches_unfitted():
+    X, y, _ = draw_clips(60)
+    branch = make_pipeline(Flatten(), LogisticRegression())
+    model = LateFusionClassifier([("audio", branch)], cv=2).fit(X, y)
+    assert not hasattr(branch[-1], "coef_")
+    assert hasattr(model.estimators_[0][-1], "coef_")
+
+
 def test_random_state_decides_the_folds():
     X, y, _ = draw_clips(60)
     first, same, other = (

@@ -10,6 +10,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
 
 from skavsc.fusion._calibration import apply_temperature, fit_temperature
+from skavsc.fusion._meta import MetaModels
 from skavsc.fusion._rules import (
     ClassifierRule,
     ConfidenceRule,
@@ -156,6 +157,23 @@ def test_temperature_undoes_sharpening(sharp):
 
 def test_temperature_of_nothing_is_one():
     assert fit_temperature(np.empty((0, 3)), np.empty(0, dtype=int), np.empty(0)) == 1
+
+
+def test_meta_models_learn_from_calibrated_probabilities():
+    probabilities, codes = draw(300, sharp=3.0)
+    weight, prior = np.ones(300), np.full(3, 1 / 3)
+    model = MetaModels(None, "temperature", ["audio", "visual"], LABELS)
+    model.fit(probabilities, codes, weight, prior)
+    assert (model.temperatures > 2).all()
+    flattened = np.empty_like(probabilities)
+    flattened[:, 0] = apply_temperature(probabilities[:, 0], model.temperatures[0])
+    flattened[:, 1] = apply_temperature(probabilities[:, 1], model.temperatures[1])
+    plain = MetaModels(None, None, ["audio", "visual"], LABELS)
+    plain.fit(flattened, codes, weight, prior)
+    np.testing.assert_allclose(
+        model.predict_proba(probabilities, None), plain.predict_proba(flattened, None)
+    )
+    np.testing.assert_allclose(model.importances, plain.importances)
 
 
 @given(temperature=st.floats(0.05, 20))
