@@ -22,7 +22,7 @@ from sklearn.utils.validation import _check_sample_weight, _num_samples, check_i
 
 from skavsc.fusion._branches import prepare, rest_of, rows_there, with_rest
 from skavsc.fusion._checks import check_groups, check_labels, check_number, check_prefit
-from skavsc.fusion._folds import inner_folds
+from skavsc.fusion._folds import Folds, inner_folds
 from skavsc.fusion._meta import MetaModels, needs_probabilities
 from skavsc.fusion._params import FitParams, fit_params
 from skavsc.fusion._stacking import fit_branches, predict_branches
@@ -236,10 +236,14 @@ class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneous
         self.class_prior_ = np.bincount(codes, weight) / weight.sum()
         params = self._branch_params(branches, groups, None if sample_weight is None else weight)
         prefit = isinstance(self.cv, str)
+        folds: Folds = []
         if prefit:
             check_prefit(branches, self.classes_)
         else:
             branches = [(name, clone(estimator)) for name, estimator in branches]
+            # Before the features: impossible folds are to be told at once.
+            if needs_probabilities(self.final_estimator, self.calibration):
+                folds = inner_folds(self.cv, labels, groups, self.random_state)
         inputs = prepare(branches, X, fit=not prefit)
         if self.missing == "raise":
             check_something_there(rows_there(inputs, n_clips))
@@ -247,13 +251,12 @@ class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneous
             warn_of_empty_rows(rows_there(inputs, n_clips))
         probabilities = None
         if not prefit:
-            learns = needs_probabilities(self.final_estimator, self.calibration)
             rests, probabilities = fit_branches(
                 inputs,
                 [rest_of(estimator) for _, estimator in branches],
                 labels,
                 params,
-                inner_folds(self.cv, labels, groups, self.random_state) if learns else [],
+                folds,
                 stack_method=self.stack_method,
                 n_jobs=self.n_jobs,
                 verbose=self.verbose,
@@ -374,6 +377,9 @@ class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneous
             # The leading steps learn nothing, so that metadata are not for them.
             router.add(method_mapping=mapping, **{name: rest_of(estimator)})
         return router
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_meta")
 
     def _kept_branches(self) -> list[tuple[str, Any]]:
         """Check the branches, and give those that are not dropped."""

@@ -111,6 +111,8 @@ def test_fusion_passes_impossible_folds_on(clips):
     X, y, groups = clips
     with pytest.raises(ValueError, match="'bus' are in one group"):
         LateFusionClassifier(branches()).fit(X, y, groups=np.where(y == "bus", -1, groups))
+    # It is said before any features are computed.
+    assert not Flatten.rows_seen
 
 
 def test_out_of_fold_probabilities_equal_cross_val_predict(clips):
