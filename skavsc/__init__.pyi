@@ -22,5 +22,8 @@ from .evaluation import results_table as results_table
 from .evaluation import write_submission as write_submission
 from .fusion import LateFusionClassifier as LateFusionClassifier
 from .fusion import ModalityUnion as ModalityUnion
+from .visual import ImageEmbedder as ImageEmbedder
+from .visual import VGGPlacesEmbedder as VGGPlacesEmbedder
+from .visual import VideoFrameSampler as VideoFrameSampler
 
 __version__: str

@@ -8,7 +8,7 @@ import keras
 from keras import layers, ops
 
 #: Mode -> (mean of blue, green, red; factor) of the published Places365 networks.
-_PREPROCESSING = {
+PREPROCESSING = {
     "places365": ((104.006, 116.669, 122.679), 1.0),
     "squeezenet-places365": ((105.448, 112.969, 116.674), 1 / 255),
 }
@@ -60,10 +60,10 @@ class ImagePreprocessing(layers.Layer):
 
     def __init__(self, mode: str = "places365", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if mode != "none" and mode not in _PREPROCESSING:
+        if mode != "none" and mode not in PREPROCESSING:
             raise ValueError(
                 f"preprocessing mode={mode!r} is unknown; use one of "
-                f"{sorted([*_PREPROCESSING, 'none'])}"
+                f"{sorted([*PREPROCESSING, 'none'])}"
             )
         self.mode = mode
 
@@ -72,7 +72,7 @@ class ImagePreprocessing(layers.Layer):
         images = ops.cast(inputs, self.compute_dtype)
         if self.mode == "none":
             return images
-        means, factor = _PREPROCESSING[self.mode]
+        means, factor = PREPROCESSING[self.mode]
         centred = ops.flip(images, axis=-1) - ops.cast(ops.array(means), self.compute_dtype)
         return centred * factor
 

@@ -1,2 +1,4 @@
+from ._embedder import ImageEmbedder as ImageEmbedder
 from ._frames import LazyFrames as LazyFrames
 from ._sampler import VideoFrameSampler as VideoFrameSampler
+from ._vgg import VGGPlacesEmbedder as VGGPlacesEmbedder

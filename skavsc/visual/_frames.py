@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,9 @@ from numpy.typing import DTypeLike, NDArray
 from skavsc.media._picture import read_frames, resize_image
 
 Frames = NDArray[np.uint8]
+
+# To be raised when other frames or pixels are read than before, so that caches notice.
+_READING = 1
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ class LazyFrames(ClipFrames):
         """Give the file and the parameters that the frames depend on."""
         how = asdict(self.sampling)
         del how["on_error"]
-        return self.path, how
+        return self.path, {**how, "reading": _READING}
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,3 +170,12 @@ class ArrayFrames(ClipFrames):
         shown = np.floor(np.arange(how.steps) / how.fps * self.rate + 1e-6).astype(int)
         images = self.images[shown[shown < len(self.images)]]
         return np.stack([resize_image(image, how.size, how.interpolation) for image in images])
+
+    def parts(self) -> tuple[Any, ...]:
+        """Give plain values that make these frames again, and that a cache can key on."""
+        return (self.images, self.rate, *astuple(self.sampling))
+
+    @classmethod
+    def from_parts(cls, images: Frames, rate: float, *sampling: Any) -> ArrayFrames:
+        """Make the frames of which ``parts`` gave the values."""
+        return cls(images, rate, Sampling(*sampling))

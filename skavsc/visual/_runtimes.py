@@ -1,0 +1,211 @@
+"""One network, several runtimes: Keras, onnxruntime and MNN, with the same numbers."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+
+from skavsc.visual._graph import onnx_graph
+from skavsc.visual._registry import cache_folder
+
+Batch = NDArray[np.float32]
+Compiled = Callable[[Batch], Batch]
+
+#: Runtime -> (modules that it needs, the extra that installs them).
+_RUNTIMES = {
+    "mnn": (("MNN", "onnx"), "mnn"),
+    "onnxruntime": (("onnxruntime", "onnx"), "onnx"),
+    "keras": ((), ""),
+}
+
+#: The number of MNN's hint on the tiles of Winograd convolutions (WINOGRAD_MEMORY_LEVEL).
+_MNN_TILES = 3
+
+# Run apart, because the converter brings its own protobuf and writes to the standard output.
+# It is called directly: the package's command line also reports each conversion to its makers.
+_CONVERT = "import sys, MNN, _tools; _tools.mnnconvert(['mnnconvert', *sys.argv[1:]])"
+
+
+def installed_runtimes() -> list[str]:
+    """Give the names of the runtimes whose packages are installed."""
+    return [name for name in _RUNTIMES if not _absent(name)]
+
+
+def _absent(runtime: str) -> list[str]:
+    return [name for name in _RUNTIMES[runtime][0] if importlib.util.find_spec(name) is None]
+
+
+def check_runtime(runtime: str) -> None:
+    """Raise an error that says what to install, if the packages of a runtime are not there.
+
+    Parameters
+    ----------
+    runtime : {"keras", "onnxruntime", "mnn"}
+        The name.
+
+    Raises
+    ------
+    ImportError
+        If the packages of the runtime are not installed.
+    """
+    absent = _absent(runtime)
+    if absent:
+        raise ImportError(
+            f"runtime={runtime!r} needs {' and '.join(absent)}; install with "
+            f'pip install "skavsc[{_RUNTIMES[runtime][1]}]", or use runtime="keras" or "auto"'
+        )
+
+
+def _compile_keras(network: Any, pooling: str | None) -> Compiled:
+    import keras
+
+    output = network.outputs[0]
+    if pooling is not None:
+        kind = {"avg": "GlobalAveragePooling2D", "max": "GlobalMaxPooling2D"}[pooling]
+        output = getattr(keras.layers, kind)(data_format="channels_last")(output)
+    model = keras.Model(network.inputs, output)
+    # predict() makes a data pipeline a call, some of which is never freed.
+    return lambda images: np.asarray(model.predict_on_batch(images))
+
+
+def _compile_onnxruntime(graph: bytes) -> Compiled:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = joblib.cpu_count()
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+    def run(images: Batch) -> Batch:
+        channels_first = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+        return session.run(["features"], {"images": channels_first})[0]
+
+    return run
+
+
+def _mnn_file(graph: bytes, name: str) -> Path:
+    """Convert for MNN once, and keep the file for later processes."""
+    target = cache_folder("mnn") / f"{name}.mnn"
+    if target.is_file():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        source, converted = Path(folder) / "graph.onnx", Path(folder) / "graph.mnn"
+        source.write_bytes(graph)
+        done = subprocess.run(
+            [sys.executable, "-c", _CONVERT, "-f", "ONNX", "--modelFile", str(source),
+             "--MNNModel", str(converted), "--bizCode", "skavsc"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )  # fmt: skip
+        if not converted.is_file():
+            raise RuntimeError(
+                f"MNN could not convert the network (exit status {done.returncode}); use "
+                f"runtime='onnxruntime' or 'keras'. It said: {(done.stdout + done.stderr)[-500:]}"
+            )
+        os.replace(converted, target)
+    return target
+
+
+def _compile_mnn(path: Path, shape: tuple[int, ...], pooling: str | None) -> Compiled:
+    import MNN
+
+    how = {"precision": "high", "backend": 0, "numThread": joblib.cpu_count()}
+    manager = MNN.nn.create_runtime_manager((how,))
+    # Larger tiles of the Winograd convolution are faster and less exact. Averages over
+    # positions bear them (3e-5 of the largest value); a maximum does not (2e-4).
+    manager.set_hint(_MNN_TILES, 3 if pooling == "avg" else 1)
+    module = MNN.nn.load_module_from_file(
+        str(path), ["images"], ["features"], runtime_manager=manager, shape_mutable=False
+    )
+    lock = threading.Lock()
+
+    def run(images: Batch) -> Batch:
+        channels_first = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+        with lock:  # an MNN module has one set of buffers
+            placed = MNN.expr.const(channels_first, list(shape), MNN.expr.NCHW, MNN.expr.float)
+            return np.array(module.forward([placed])[0].read())
+
+    return run
+
+
+def compile_network(
+    network: Any,
+    digest: str,
+    pooling: str | None,
+    runtime: str,
+    batch_size: int,
+    image_size: tuple[int, int],
+) -> Compiled:
+    """Make a function from preprocessed images to features.
+
+    Parameters
+    ----------
+    network : keras.Model
+        From images to maps, or to features if ``pooling`` is None.
+    digest : str
+        The checksum of the weights, by which converted networks are kept.
+    pooling : {"avg", "max"} or None
+        The pooling over positions that follows.
+    runtime : {"keras", "onnxruntime", "mnn"}
+        Which is installed.
+    batch_size : int
+        Number of images a call.
+    image_size : tuple of (int, int)
+        Height and width in pixels.
+
+    Returns
+    -------
+    callable
+        From (batch_size, height, width, 3) to (batch_size, n_features), float32.
+    """
+    if runtime == "keras":
+        return _compile_keras(network, pooling)
+    graph = onnx_graph(network, pooling, batch_size, image_size)
+    if runtime == "onnxruntime":
+        return _compile_onnxruntime(graph)
+    height, width = image_size
+    name = f"{network.name}-{digest}-{pooling}-{batch_size}x{height}x{width}"
+    return _compile_mnn(_mnn_file(graph, name), (batch_size, 3, height, width), pooling)
+
+
+def fastest(candidates: dict[str, Compiled], shape: tuple[int, ...]) -> str:
+    """Give the runtime that takes the least time for a batch.
+
+    Which one it is depends on the processor: Winograd convolutions win on AVX2, direct ones
+    may win on AVX-512. So it is measured.
+
+    Parameters
+    ----------
+    candidates : dict of callables
+        The compiled network by runtime.
+    shape : tuple of int
+        The shape of a batch.
+
+    Returns
+    -------
+    str
+        A key of ``candidates``.
+    """
+    images = np.random.default_rng(0).uniform(-100, 100, shape).astype(np.float32)
+    seconds: dict[str, float] = {}
+    for round_ in range(3):
+        for name, run in candidates.items():
+            start = time.perf_counter()
+            run(images)
+            if round_:  # the first call also compiles and allocates
+                seconds[name] = min(seconds.get(name, np.inf), time.perf_counter() - start)
+    return min(seconds, key=seconds.__getitem__)

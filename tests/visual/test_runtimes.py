@@ -1,0 +1,139 @@
+"""The same numbers from every runtime, and what happens where one is missing."""
+
+import importlib.util
+
+import keras
+import numpy as np
+import pytest
+
+from skavsc.networks import squeezenet11_base, vgg16_base
+from skavsc.visual import ImageEmbedder, VGGPlacesEmbedder
+from skavsc.visual import _runtimes as runtimes
+from skavsc.visual._graph import onnx_graph
+
+pytestmark = pytest.mark.filterwarnings("ignore::skavsc.exceptions.UntrainedWeightsWarning")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def cache_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SKAVSC_CACHE_DIR", str(folder))
+        yield folder
+
+
+def pictures(n_clips=1, steps=3, size=64):
+    return np.random.default_rng(0).integers(
+        0, 256, (n_clips, steps, size, size, 3), dtype=np.uint8
+    )
+
+
+def deviation(features, reference):
+    return np.abs(features - reference).max() / np.abs(reference).max()
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "mnn"])
+@pytest.mark.parametrize("pooling", ["avg", "max"])
+@pytest.mark.parametrize(
+    "make", [lambda **k: VGGPlacesEmbedder(None, **k), lambda **k: ImageEmbedder(**k)],
+    ids=["vgg16", "squeezenet11"],
+)  # fmt: skip
+def test_same_numbers(make, pooling, runtime):
+    X = pictures()
+    reference = make(pooling=pooling, runtime="keras").fit_transform(X)
+    embedder = make(pooling=pooling, runtime=runtime).fit(X)
+    assert embedder.runtime_ == runtime
+    features = embedder.transform(X)
+    assert features.dtype == np.float32
+    assert 0 < deviation(features, reference) < 1e-4
+
+
+def test_image_height_and_width_are_not_mixed_up():
+    X = np.random.default_rng(0).integers(0, 256, (1, 2, 40, 72, 3), dtype=np.uint8)
+    reference = ImageEmbedder(pooling="max").fit_transform(X)
+    for runtime in ("onnxruntime", "mnn"):
+        features = ImageEmbedder(pooling="max", runtime=runtime).fit_transform(X)
+        assert deviation(features, reference) < 1e-4
+
+
+def test_model_of_ones_own_runs_everywhere():
+    model = keras.Sequential(
+        [
+            keras.Input((None, None, 3)),
+            keras.layers.Conv2D(4, 3, strides=2, padding="same", activation="relu"),
+            keras.layers.MaxPooling2D(2, padding="same"),
+            keras.layers.Conv2D(8, (1, 3), dilation_rate=(1, 2), use_bias=False),
+        ]
+    )
+    X = pictures(size=37)
+    reference = ImageEmbedder(model).fit_transform(X)
+    for runtime in ("onnxruntime", "mnn"):
+        features = ImageEmbedder(model, runtime=runtime).fit_transform(X)
+        assert deviation(features, reference) < 1e-4
+
+
+def test_layer_without_counterpart():
+    inputs = keras.Input((None, None, 3))
+    model = keras.Model(inputs, keras.layers.SeparableConv2D(4, 3)(inputs))
+    with pytest.raises(ValueError, match=r"SeparableConv2D.*use runtime='keras'"):
+        ImageEmbedder(model, runtime="onnxruntime").fit_transform(pictures())
+    tanh = keras.Model(inputs, keras.layers.Conv2D(4, 3, activation="tanh")(inputs))
+    with pytest.raises(ValueError, match="activation 'tanh'"):
+        onnx_graph(tanh, "avg", 1, (32, 32))
+    # The automatic choice leaves such runtimes out.
+    assert ImageEmbedder(model, runtime="auto").fit(pictures()).runtime_ == "keras"
+
+
+@pytest.mark.parametrize("build", [vgg16_base, squeezenet11_base])
+def test_graph_is_valid_onnx(build):
+    import onnx
+
+    graph = onnx.load_from_string(onnx_graph(build((None, None, 3)), "avg", 2, (48, 64)))
+    onnx.checker.check_model(graph, full_check=True)
+    shape = graph.graph.input[0].type.tensor_type.shape
+    assert [size.dim_value for size in shape.dim] == [2, 3, 48, 64]
+
+
+def test_converted_network_is_kept(cache_dir):
+    X = pictures(size=48)
+    ImageEmbedder(runtime="mnn", random_state=5).fit_transform(X)
+    (file,) = (path for path in (cache_dir / "mnn").glob("*.mnn") if "3x48x48" in path.name)
+    before = file.stat().st_mtime_ns
+    from skavsc.visual import _networks
+
+    _networks.compiled.cache_clear()
+    ImageEmbedder(runtime="mnn", random_state=5).fit_transform(X)
+    assert file.stat().st_mtime_ns == before
+
+
+def test_fastest_is_measured():
+    import time
+
+    def after(seconds):
+        return lambda images: time.sleep(seconds)
+
+    candidates = {"keras": after(0.02), "mnn": after(0.001), "onnxruntime": after(0.04)}
+    assert runtimes.fastest(candidates, (1, 8, 8, 3)) == "mnn"
+
+
+def test_auto_takes_an_installed_runtime():
+    X = pictures()
+    embedder = ImageEmbedder(runtime="auto").fit(X)
+    assert embedder.runtime_ in runtimes.installed_runtimes()
+    reference = ImageEmbedder().fit_transform(X)
+    assert deviation(embedder.transform(X), reference) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("runtime", "package", "extra"),
+    [("mnn", "MNN", "mnn"), ("onnxruntime", "onnxruntime", "onnx"), ("mnn", "onnx", "mnn")],
+)
+def test_missing_package(monkeypatch, runtime, package, extra):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == package else find(name)
+    )
+    assert runtime not in runtimes.installed_runtimes()
+    with pytest.raises(ImportError, match=rf'needs {package}; .*pip install "skavsc\[{extra}\]"'):
+        ImageEmbedder(runtime=runtime).fit(pictures())
+    assert "keras" in runtimes.installed_runtimes()
