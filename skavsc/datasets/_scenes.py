@@ -143,7 +143,12 @@ def make_scenes(
 
     Notes
     -----
-    One clip of 4 s at the default size takes about 0.2 s to render and 1.2 MB on disk.
+    One clip of 4 s at the default size takes about 0.2 s of one core to render and 1.6 MB on disk.
+
+    How hard the default set is: logistic regression on band energies of the sound is right in
+    0.72, on histograms of colour and edges in 0.78, and on both in 0.86 of the clips of held-out
+    locations (chance: 0.25); with random folds, which share locations between training and test,
+    the same classifiers seem to reach 0.85, 0.96 and 0.97.
 
     Examples
     --------
