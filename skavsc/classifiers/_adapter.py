@@ -60,6 +60,18 @@ class OneHotLabels(TransformerMixin, BaseEstimator):
         }
 
 
+class AsItIs(TransformerMixin, BaseEstimator):
+    """Features handed on untouched; scikit-learn's FunctionTransformer counts their columns."""
+
+    def fit(self, X: Any) -> AsItIs:
+        """Learn nothing."""
+        return self
+
+    def transform(self, X: Any) -> Any:
+        """Give X."""
+        return X
+
+
 class SceneKerasClassifier(KerasClassifier):
     """A scikeras classifier that works with today's scikit-learn and with clips.
 
@@ -83,6 +95,11 @@ class SceneKerasClassifier(KerasClassifier):
         # scikeras's own encoder gives one column for two classes and refuses a y of another
         # integer or string width than the first.
         return OneHotLabels(getattr(self, "classes_", None))
+
+    @property
+    def feature_encoder(self) -> AsItIs:
+        # The default one looks into X for columns, and fails on a dict.
+        return AsItIs()
 
     def _type_of_target(self, y: Any) -> str:
         return "multiclass"

@@ -1,0 +1,99 @@
+"""Features of small synthetic clips, and classifiers small enough to train in a second."""
+
+import numpy as np
+import pytest
+
+from skavsc.classifiers import AudioSceneClassifier, SECRNNClassifier, VisualSceneClassifier
+
+LABELS = np.array(["bus", "park", "tram"])
+
+
+def synthetic_features(n_clips=36, seconds=2, n_bands=16, n_features=12, seed=0):
+    """Clips of three scenes that differ in their loud bands and in some picture features."""
+    rng = np.random.default_rng(seed)
+    y = LABELS[np.arange(n_clips) % 3]
+    groups = np.arange(n_clips) // 3
+    X = np.zeros(
+        n_clips,
+        dtype=[
+            ("audio", "f4", (n_bands, 50 * seconds, 3)),
+            ("visual", "f4", (5 * seconds, n_features)),
+        ],
+    )
+    audio, visual = X["audio"], X["visual"]
+    audio[:] = rng.normal(-40, 4, size=audio.shape)
+    visual[:] = rng.normal(size=visual.shape)
+    for index, label in enumerate(LABELS):
+        audio[y == label, index * 5 : index * 5 + 5] += 25
+        visual[y == label, :, index * 4 : index * 4 + 4] += 2
+    return X, y, groups
+
+
+def audio_classifier(**options):
+    return AudioSceneClassifier(
+        **{"filters": (4, 4, 4), "epochs": 12, "learning_rate": 0.02, "random_state": 0, **options}
+    )
+
+
+def visual_classifier(**options):
+    return VisualSceneClassifier(
+        **{"units": 4, "epochs": 12, "learning_rate": 0.02, "random_state": 0, **options}
+    )
+
+
+def framework(**options):
+    return SECRNNClassifier(
+        audio_classifier(),
+        visual_classifier(),
+        **{"units": 4, "epochs": 6, "learning_rate": 0.01, "random_state": 0, **options},
+    )
+
+
+@pytest.fixture(scope="session")
+def features():
+    return synthetic_features()
+
+
+@pytest.fixture(scope="session")
+def new_clips():
+    return synthetic_features(n_clips=18, seed=1)
+
+
+BUILDERS = {"audio": audio_classifier, "visual": visual_classifier, "both": framework}
+
+
+@pytest.fixture(params=list(BUILDERS))
+def build(request):
+    """One of the three classifiers, as a function of its options."""
+    return BUILDERS[request.param]
+
+
+@pytest.fixture(scope="session")
+def fitted(features):
+    """Each of the three classifiers, fitted once."""
+    X, y, groups = features
+    return {name: make().fit(X, y, groups=groups) for name, make in BUILDERS.items()}
+
+
+@pytest.fixture(scope="session")
+def make_features():
+    """The function ``synthetic_features(n_clips, seconds, n_bands, n_features, seed)``."""
+    return synthetic_features
+
+
+@pytest.fixture(scope="session")
+def small_audio():
+    """The function that makes a small AudioSceneClassifier of options."""
+    return audio_classifier
+
+
+@pytest.fixture(scope="session")
+def small_visual():
+    """The function that makes a small VisualSceneClassifier of options."""
+    return visual_classifier
+
+
+@pytest.fixture(scope="session")
+def small_framework():
+    """The function that makes a small SECRNNClassifier of options."""
+    return framework

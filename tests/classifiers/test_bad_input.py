@@ -1,0 +1,119 @@
+"""Each wrong input is refused with an error that names it."""
+
+import numpy as np
+import pytest
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils._param_validation import InvalidParameterError
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda X, y: (X, np.full(36, "bus")), "only one class, .*'bus'"),
+        (lambda X, y: (X, y[:-1]), "36 clips and y has 35 labels"),
+        (lambda X, y: (X[:0], y[:0]), "0 sample"),
+        (lambda X, y: (X, None), "requires y"),
+        (lambda X, y: (X, np.where(y == "bus", np.nan, 1.0)), "y contains NaN"),
+        (lambda X, y: (X, np.linspace(0, 1, 36)), "Unknown label type: continuous"),
+        (lambda X, y: (X["audio"][0, 0], y), "axes|clips|labels"),
+        (lambda X, y: (np.array(["a.wav"] * 36), y), "must be numbers|fields"),
+        (lambda X, y: (np.zeros(36, dtype=[("other", "f4", (3,))]), y), "'other'.*none is"),
+    ],
+    ids=["one class", "short y", "no clips", "no y", "NaN y", "real y", "axes", "paths", "fields"],
+)
+def test_fit_refuses(build, features, change, message):
+    X, y = change(features[0], features[1])
+    with pytest.raises(ValueError, match=message):
+        build().fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("learning_rate", 0),
+        ("batch_size", 0),
+        ("epochs", 1.5),
+        ("patience", 0),
+        ("mixup_alpha", -1),
+        ("label_smoothing", 1.0),
+        ("validation_fraction", 0.9),
+        ("class_weight", "heavy"),
+        ("random_state", "seed"),
+    ],
+)
+def test_parameter_out_of_range_is_named(build, features, parameter, value):
+    X, y, _ = features
+    with pytest.raises(InvalidParameterError, match=f"'{parameter}' parameter"):
+        build(**{parameter: value}).fit(X, y)
+
+
+def test_framework_checks_the_parameters_of_its_parts(features, small_framework):
+    X, y, _ = features
+    with pytest.raises(InvalidParameterError, match="'reduction' parameter of AudioScene"):
+        small_framework().set_params(audio__reduction=0).fit(X, y)
+    with pytest.raises(InvalidParameterError, match="'fusion' parameter"):
+        small_framework(fusion="middle").fit(X, y)
+    with pytest.raises(ValueError, match="must be a multiple"):
+        small_framework().set_params(audio__segment_frames=48).fit(X, y)
+
+
+def test_groups_must_match_the_clips(build, features):
+    X, y, groups = features
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        build().fit(X, y, groups=groups[:-1])
+
+
+def test_wrong_shape_at_predict_names_the_axis(fitted, features):
+    X = features[0]
+    with pytest.raises(ValueError, match=r"8 bands on axis 1, the classifier was fitted with 16"):
+        fitted["audio"].predict(X["audio"][:, :8])
+    with pytest.raises(ValueError, match=r"1 channels on axis 3"):
+        fitted["audio"].predict(X["audio"][..., :1])
+    with pytest.raises(ValueError, match=r"11 features on axis 2"):
+        fitted["visual"].predict(X["visual"][..., :11])
+    with pytest.raises(ValueError, match=r"30 frames on axis 2, fewer than the segment_frames=50"):
+        fitted["audio"].predict(X["audio"][:, :, :30])
+
+
+def test_all_features_missing(build, features):
+    X, y, _ = features
+    nothing = X.copy()
+    for field in X.dtype.names:
+        nothing[field] = np.nan
+    with pytest.raises(ValueError, match=r"no clip has a whole second|have no second"):
+        build().fit(nothing, y)
+
+
+def test_infinite_features_name_the_clip(build, features):
+    X, y, _ = features
+    broken = X.copy()
+    for field in X.dtype.names:
+        broken[field][3, 0, 0] = -np.inf
+    with pytest.raises(ValueError, match="clip 3 hold infinity"):
+        build().fit(broken, y)
+
+
+def test_validation_labels_must_be_known(build, features):
+    X, y, _ = features
+    with pytest.raises(ValueError, match=r"validation_data holds the labels .*'airport'"):
+        build().fit(X, y, validation_data=(X[:2], ["airport", "bus"]))
+
+
+def test_warm_start_with_other_labels(features, small_visual):
+    X, y, _ = features
+    classifier = small_visual(epochs=1, warm_start=True).fit(X, y)
+    with pytest.raises(ValueError, match="not those of the first fit"):
+        classifier.fit(X, np.where(y == "bus", "airport", y))
+
+
+def test_prefit_on_other_labels(fitted, features, small_framework):
+    X, y, groups = features
+    framework = small_framework().set_params(audio=FrozenEstimator(fitted["audio"]))
+    with pytest.raises(ValueError, match="audio classifier was fitted on the labels"):
+        framework.fit(X, np.where(y == "bus", "airport", y), groups=groups)
+
+
+def test_prefit_that_is_not_fitted(features, small_audio, small_framework):
+    X, y, _ = features
+    with pytest.raises(ValueError, match="not fitted"):
+        small_framework().set_params(audio=FrozenEstimator(small_audio())).fit(X, y)

@@ -1,0 +1,285 @@
+"""What the three classifiers promise, on clips."""
+
+import os
+import signal
+import subprocess
+import sys
+import warnings
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.base import clone, is_classifier
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, cross_val_score
+
+from skavsc.exceptions import MissingClipWarning, MissingModalityError
+
+NAMES = ["audio", "visual", "both"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_learns_and_predicts_new_clips(fitted, new_clips, name):
+    X, y, _ = new_clips
+    classifier = fitted[name]
+    assert classifier.classes_.tolist() == ["bus", "park", "tram"]
+    assert classifier.score(X, y) > 0.7
+    probabilities = classifier.predict_proba(X)
+    assert probabilities.shape == (18, 3)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(
+        classifier.predict(X), classifier.classes_[probabilities.argmax(axis=1)]
+    )
+    assert is_classifier(classifier)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_clip_probability_is_the_mean_over_its_seconds(fitted, new_clips, name):
+    X, _, _ = new_clips
+    seconds = fitted[name].predict_proba_segments(X)
+    assert seconds.shape == (18, 2, 3)
+    np.testing.assert_allclose(fitted[name].predict_proba(X), seconds.mean(axis=1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_missing_seconds_are_not_counted(fitted, new_clips, name):
+    X = new_clips[0].copy()
+    field = "visual" if name == "visual" else "audio"
+    X[field][4][..., X[field].shape[-2] // 2 :, :] = np.nan
+    seconds = fitted[name].predict_proba_segments(X)
+    assert np.isnan(seconds[4, 1]).all()
+    assert np.isnan(seconds).sum() == 3
+    np.testing.assert_allclose(fitted[name].predict_proba(X)[4], seconds[4, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_clip_without_a_whole_second_is_an_error(fitted, new_clips, name):
+    X = new_clips[0].copy()
+    for field in X.dtype.names:
+        X[field][7] = np.nan
+    with pytest.raises(MissingModalityError, match=r"(rows 7|row 7)"):
+        fitted[name].predict(X)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("seconds", [1, 3])
+def test_duration_may_differ_from_that_of_fit(fitted, name, seconds, make_features):
+    X, _, _ = make_features(6, seconds=seconds)
+    assert fitted[name].predict_proba_segments(X).shape == (6, seconds, 3)
+
+
+def test_same_random_state_same_probabilities(build, features, fitted):
+    X, y, groups = features
+    name = {"AudioSceneClassifier": "audio", "VisualSceneClassifier": "visual"}.get(
+        type(build()).__name__, "both"
+    )
+    again = build().fit(X, y, groups=groups)
+    np.testing.assert_array_equal(again.predict_proba(X), fitted[name].predict_proba(X))
+
+
+def test_another_random_state_another_network(features, small_visual):
+    X, y, groups = features
+    one, other = (small_visual(random_state=s, epochs=1).fit(X, y, groups=groups) for s in (0, 1))
+    assert not np.allclose(one.predict_proba(X), other.predict_proba(X))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_joblib_pickle_gives_equal_probabilities_in_a_fresh_process(
+    fitted, new_clips, name, tmp_path
+):
+    X, _, _ = new_clips
+    joblib.dump(fitted[name], tmp_path / "model.joblib")
+    np.save(tmp_path / "X.npy", X)
+    code = (
+        "import joblib, numpy\n"
+        f"model = joblib.load(r'{tmp_path / 'model.joblib'}')\n"
+        f"X = numpy.load(r'{tmp_path / 'X.npy'}')\n"
+        f"numpy.save(r'{tmp_path / 'p.npy'}', model.predict_proba(X))\n"
+    )
+    subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", code], check=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "p.npy"), fitted[name].predict_proba(X))
+
+
+def test_clone_is_unfitted_and_equal_in_parameters(build):
+    copy = clone(build(label_smoothing=0.1))
+    assert repr(copy) == repr(build(label_smoothing=0.1))
+    with pytest.raises(NotFittedError):
+        copy.predict_proba_segments(None)
+
+
+def test_grouped_cross_validation_in_processes_equals_serial(features, small_visual):
+    X, y, groups = features
+    folds = StratifiedGroupKFold(2)
+    serial = cross_val_score(small_visual(epochs=3), X, y, groups=groups, cv=folds)
+    parallel = cross_val_score(small_visual(epochs=3), X, y, groups=groups, cv=folds, n_jobs=2)
+    np.testing.assert_array_equal(serial, parallel)
+
+
+def test_grid_search_over_the_learning_rate(features, small_visual):
+    X, y, groups = features
+    search = GridSearchCV(
+        small_visual(), {"learning_rate": [1e-6, 0.02]}, cv=StratifiedGroupKFold(2)
+    )
+    search.fit(X, y, groups=groups)
+    assert search.best_params_ == {"learning_rate": 0.02}
+
+
+def test_validation_stops_training_and_restores_the_best_weights(features, small_visual):
+    X, y, _ = features
+    # Held-out labels at odds with those of training: it can only get worse.
+    X_held, y_held = X[:9], np.roll(y[:9], 1)
+    classifier = small_visual(epochs=60, patience=2, rate_patience=1)
+    classifier.fit(X[9:], y[9:], validation_data=(X_held, y_held))
+    losses = classifier.history_["val_loss"]
+    assert len(losses) < 60
+    assert len(losses) == np.argmin(losses) + 1 + 2
+    assert classifier.history_["learning_rate"][-1] < classifier.history_["learning_rate"][0]
+    probabilities = classifier.predict_proba_segments(X_held)
+    truth = (y_held[:, None] == classifier.classes_)[:, None, :]
+    cross_entropy = -np.log((probabilities * truth).sum(axis=-1)).mean()
+    penalty = sum(float(loss) for loss in classifier.keras_classifier_.model_.losses)
+    np.testing.assert_allclose(cross_entropy + penalty, min(losses), rtol=1e-3)
+
+
+def test_without_validation_all_epochs_are_trained(features, small_visual):
+    X, y, _ = features
+    classifier = small_visual(validation_fraction=0, epochs=4).fit(X, y)
+    assert len(classifier.history_["loss"]) == 4
+    assert "val_loss" not in classifier.history_
+
+
+def test_weights_of_clips_count(features, small_visual):
+    X, y, _ = features
+    flipped = y.copy()
+    flipped[::2] = np.roll(y, 1)[::2]
+    weight = np.where(flipped == y, 1.0, 0.0)
+    classifier = small_visual(validation_fraction=0, epochs=25).fit(X, flipped, weight)
+    assert classifier.score(X, y) > 0.9
+    assert weight.min() == 0
+
+
+def test_class_weights_shift_the_decision(features, small_visual):
+    X, y, _ = features
+    unsure = X.copy()
+    unsure["visual"][:] = 0
+    shares = [
+        small_visual(validation_fraction=0, class_weight=weight)
+        .fit(unsure, y)
+        .predict_proba(unsure)[0, 2]
+        for weight in (None, {"bus": 1, "park": 1, "tram": 8})
+    ]
+    assert shares[1] > shares[0] + 0.2
+
+
+def test_partial_fit_and_warm_start_go_on(build, features):
+    X, y, _ = features
+    classifier = build(validation_fraction=0, epochs=2).fit(X, y)
+    before = len(classifier.history_["loss"])
+    first = classifier.predict_proba(X)
+    classifier.partial_fit(X[:12], y[:12])
+    assert len(classifier.history_["loss"]) == before + 1
+    assert not np.allclose(classifier.predict_proba(X), first)
+    classifier.set_params(warm_start=True).fit(X, y)
+    assert len(classifier.history_["loss"]) == before + 1 + 2
+
+
+def test_partial_fit_begins_with_the_classes_it_is_told(features, small_visual):
+    X, y, _ = features
+    classifier = small_visual().partial_fit(X[y == "bus"], y[y == "bus"], classes=np.unique(y))
+    assert classifier.classes_.tolist() == ["bus", "park", "tram"]
+    with pytest.raises(ValueError, match="airport"):
+        classifier.partial_fit(X[:2], np.array(["airport", "bus"]))
+
+
+def test_clips_without_a_second_are_left_out_of_training(features, small_audio):
+    X, y, groups = features
+    broken = X.copy()
+    broken["audio"][:3] = np.nan
+    with pytest.warns(MissingClipWarning, match="3 of 36 clips have no whole second of audio"):
+        classifier = small_audio(epochs=1).fit(broken, y, groups=groups)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MissingClipWarning)
+        without = small_audio(epochs=1).fit(X[3:], y[3:], groups=groups[3:])
+    assert classifier.predict_proba(X).shape == without.predict_proba(X).shape
+
+
+def test_interruption_keeps_the_weights_and_says_so(features, monkeypatch, small_visual):
+    from sklearn.exceptions import ConvergenceWarning
+
+    from skavsc.classifiers import _batches
+
+    X, y, groups = features
+    asked = []
+    draw = _batches.CropBatches.__getitem__
+
+    def interrupted(self, index):
+        asked.append(index)
+        if len(asked) == 20:
+            os.kill(os.getpid(), signal.SIGINT)
+        return draw(self, index)
+
+    monkeypatch.setattr(_batches.CropBatches, "__getitem__", interrupted)
+    with pytest.warns(ConvergenceWarning, match="visual network was interrupted after"):
+        classifier = small_visual(epochs=500, patience=500).fit(X, y, groups=groups)
+    assert 1 <= len(classifier.history_["loss"]) < 500
+    assert np.isfinite(classifier.predict_proba(X)).all()
+
+
+def test_verbose_shows_a_line_an_epoch_on_the_error_stream(features, capfd, small_visual):
+    X, y, groups = features
+    small_visual(epochs=3, verbose=1).fit(X, y, groups=groups)
+    out, err = capfd.readouterr()
+    assert out == ""
+    lines = [line for line in err.splitlines() if line.startswith("visual: epoch")]
+    assert len(lines) == 3
+    assert "3/3" in lines[-1]
+    assert "val_loss" in lines[-1]
+
+
+def test_silent_without_verbose(features, capfd, small_visual):
+    X, y, groups = features
+    small_visual(epochs=2).fit(X, y, groups=groups).predict(X)
+    assert "epoch" not in "".join(capfd.readouterr())
+
+
+def test_prefit_subclassifiers_are_used_as_they_are(fitted, features, small_framework):
+    X, y, groups = features
+    audio, visual = fitted["audio"], fitted["visual"]
+    before = audio.predict_proba(X), visual.predict_proba(X)
+    framework = small_framework()
+    framework.set_params(audio=FrozenEstimator(audio), visual=FrozenEstimator(visual))
+    framework.fit(X, y, groups=groups)
+    assert framework.audio_ is audio
+    np.testing.assert_array_equal(audio.predict_proba(X), before[0])
+    np.testing.assert_array_equal(visual.predict_proba(X), before[1])
+    assert framework.score(X, y) > 0.9
+
+
+def test_frozen_subnetworks_keep_their_weights_and_fine_tuning_moves_them(
+    features, small_framework
+):
+    X, y, groups = features
+    for fine_tune, moves in ((None, False), ("heads", True)):
+        framework = small_framework(fine_tune=fine_tune, epochs=2, fine_tune_learning_rate=1e-2)
+        framework.fit(X, y, groups=groups)
+        inside = framework.keras_classifier_.model_.get_layer("audio_block1_conv1")
+        alone = framework.audio_.keras_classifier_.model_.get_layer("audio_block1_conv1")
+        equal = np.array_equal(inside.get_weights()[0], alone.get_weights()[0])
+        assert equal is not moves
+        assert len(framework.history_["loss"]) == (4 if moves else 2)
+
+
+@pytest.mark.parametrize("fusion", ["late", "early"])
+def test_fusion_has_its_own_readout(features, fusion, small_framework):
+    X, y, groups = features
+    framework = small_framework(fusion=fusion, epochs=1).fit(X, y, groups=groups)
+    assert framework.keras_classifier_.model_.name == f"{fusion}_fusion_network"
+
+
+def test_framework_refuses_a_clip_without_one_stream(features, small_framework):
+    X, y, _ = features
+    broken = X.copy()
+    broken["visual"][5] = np.nan
+    with pytest.raises(MissingModalityError, match=r"row 5.*LateFusionClassifier"):
+        small_framework().fit(broken, y)
