@@ -13,7 +13,8 @@ Array = NDArray[np.float64]
 
 def gammatone_centres(sample_rate: int, n_bands: int, f_min: float, f_max: float) -> Array:
     """Give the centre frequencies, in Hz, highest first."""
-    return np.asarray(centre_freqs(sample_rate, n_bands, f_min, f_max))
+    # Rounding takes the lowest one a hair below f_min.
+    return np.maximum(centre_freqs(sample_rate, n_bands, f_min, f_max), f_min)
 
 
 @lru_cache(maxsize=8)

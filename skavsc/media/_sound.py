@@ -84,6 +84,8 @@ def _read_container(container: Any, duration: float | None) -> tuple[Waveform, i
     stream = container.streams.best("audio")
     if stream is None:
         raise _Unusable("the file has no sound track")
+    if stream.codec_context is None:
+        raise _Unusable("the sound is coded in a way that FFmpeg does not know")
     rate = _checked_rate(stream.rate)
     wanted = _limit(duration, rate)
     parts: list[Waveform] = []
@@ -117,12 +119,17 @@ def _read_container(container: Any, duration: float | None) -> tuple[Waveform, i
 
 
 def _decode(file: BinaryIO, duration: float | None) -> tuple[Waveform, int]:
+    # Both libraries get the number of the open file: it is faster than to be asked for bytes,
+    # and errors need not pass through them.
+    number = file.fileno()
     try:
-        sound = soundfile.SoundFile(file)
+        sound = soundfile.SoundFile(number, closefd=False)
     except soundfile.LibsndfileError:
         file.seek(0)
-        # Playlists must not make FFmpeg open other files or addresses.
-        with av.open(file, options={"protocol_whitelist": "none"}) as container:
+        # The whitelist keeps playlists from making FFmpeg open other files or addresses. Titles
+        # in some old encoding are no reason to refuse a file.
+        options = {"fd": str(number), "protocol_whitelist": "fd"}
+        with av.open("fd:", options=options, metadata_errors="replace") as container:
             return _read_container(container, duration)
     with sound:
         return _read_sound_file(sound, duration)
