@@ -7,7 +7,12 @@ from . import fusion as fusion
 from . import media as media
 from . import networks as networks
 from . import visual as visual
+from ._published import format_published as format_published
+from ._published import published_table as published_table
 from .audio import GammatoneMelTransformer as GammatoneMelTransformer
+from .classifiers import AudioSceneClassifier as AudioSceneClassifier
+from .classifiers import SECRNNClassifier as SECRNNClassifier
+from .classifiers import VisualSceneClassifier as VisualSceneClassifier
 from .datasets import load_clip_folder as load_clip_folder
 from .datasets import load_clip_table as load_clip_table
 from .datasets import load_tau_urban_av as load_tau_urban_av

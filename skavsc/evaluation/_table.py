@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv, cross_validate
 from sklearn.utils.metadata_routing import _routing_enabled, get_routing_for_object
 from sklearn.utils.validation import check_consistent_length
 from tqdm import tqdm
 
-from skavsc.evaluation._metrics import accuracy_interval, macro_log_loss_scorer
+from skavsc.evaluation._metrics import (
+    accuracy_interval,
+    macro_log_loss,
+    macro_log_loss_scorer,
+)
 from skavsc.fusion._params import fit_params
 
 _SCORING = {"accuracy": "accuracy", "macro_log_loss": macro_log_loss_scorer}
+
+
+class FoldScore(NamedTuple):
+    """What one classifier reached on one fold."""
+
+    accuracy: float
+    macro_log_loss: float
+    n_clips: int
+    fit_time: float = np.nan
 
 
 def _group_params(estimator: Any, groups: ArrayLike | None) -> dict[str, Any]:
@@ -116,17 +129,34 @@ def results_table(
 
     run = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs())
     bar = tqdm(run, total=len(places), desc="folds", unit="fit", disable=not verbose)
-    scores: dict[str, list[dict[str, Any]]] = {name: [] for name in estimators}
-    for (name, _), score in zip(places, bar, strict=True):
-        scores[name].append(score)
-    n_clips = sum(len(test) for _, test in folds)
-    rows = {name: _summary(found, n_clips) for name, found in scores.items()}
+    scores: dict[str, list[FoldScore]] = {name: [] for name in estimators}
+    for (name, fold), score in zip(places, bar, strict=True):
+        scores[name].append(
+            FoldScore(
+                accuracy=score["test_accuracy"][0],
+                macro_log_loss=-score["test_macro_log_loss"][0],
+                n_clips=len(folds[fold][1]),
+                fit_time=score["fit_time"][0],
+            )
+        )
+    rows = {name: summarise(found) for name, found in scores.items()}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("classifier")
 
 
-def _summary(scores: list[dict[str, Any]], n_clips: int) -> dict[str, float]:
-    accuracy = np.array([score["test_accuracy"][0] for score in scores])
-    loss = np.array([-score["test_macro_log_loss"][0] for score in scores])
+def fold_score(y: NDArray[Any], probabilities: NDArray[Any], classes: NDArray[Any]) -> FoldScore:
+    """Score the probabilities of one fold's test clips."""
+    return FoldScore(
+        accuracy=float(np.mean(classes[probabilities.argmax(axis=1)] == y)),
+        macro_log_loss=macro_log_loss(y, probabilities, labels=classes),
+        n_clips=len(y),
+    )
+
+
+def summarise(scores: list[FoldScore]) -> dict[str, float]:
+    """Give the row of a table: means and deviations over folds, and what each fold gave."""
+    accuracy = np.array([score.accuracy for score in scores])
+    loss = np.array([score.macro_log_loss for score in scores])
+    n_clips = sum(score.n_clips for score in scores)
     low, high = accuracy_interval(float(accuracy.mean()), n_clips)
     return {
         "accuracy": accuracy.mean(),
@@ -135,7 +165,7 @@ def _summary(scores: list[dict[str, Any]], n_clips: int) -> dict[str, float]:
         "accuracy_high": high,
         "macro_log_loss": loss.mean(),
         "macro_log_loss_std": loss.std(),
-        "fit_time": np.mean([score["fit_time"][0] for score in scores]),
+        "fit_time": float(np.mean([score.fit_time for score in scores])),
         "n_clips": n_clips,
         **{f"accuracy_fold{fold}": value for fold, value in enumerate(accuracy)},
         **{f"macro_log_loss_fold{fold}": value for fold, value in enumerate(loss)},
