@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import subprocess
@@ -9,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,20 @@ def _mnn_file(graph: bytes, name: str) -> Path:
     return target
 
 
-def _compile_mnn(path: Path, shape: tuple[int, ...], pooling: str | None) -> Compiled:
+@contextlib.contextmanager
+def _talk_on_stderr() -> Iterator[None]:
+    """Keep what MNN's C++ code prints out of the standard output, which may be a table."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _mnn_module(path: Path, pooling: str | None) -> Any:
     import MNN
 
     how = {"precision": "high", "backend": 0, "numThread": joblib.cpu_count()}
@@ -128,9 +142,16 @@ def _compile_mnn(path: Path, shape: tuple[int, ...], pooling: str | None) -> Com
     # Larger tiles of the Winograd convolution are faster and less exact. Averages over
     # positions bear them (3e-5 of the largest value); a maximum does not (2e-4).
     manager.set_hint(_MNN_TILES, 3 if pooling == "avg" else 1)
-    module = MNN.nn.load_module_from_file(
+    return MNN.nn.load_module_from_file(
         str(path), ["images"], ["features"], runtime_manager=manager, shape_mutable=False
     )
+
+
+def _compile_mnn(path: Path, shape: tuple[int, ...], pooling: str | None) -> Compiled:
+    with _talk_on_stderr():
+        import MNN
+
+        module = _mnn_module(path, pooling)
     lock = threading.Lock()
 
     def run(images: Batch) -> Batch:

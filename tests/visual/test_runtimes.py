@@ -1,6 +1,8 @@
 """The same numbers from every runtime, and what happens where one is missing."""
 
 import importlib.util
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -104,6 +106,23 @@ def test_converted_network_is_kept(cache_dir):
     _networks.compiled.cache_clear()
     ImageEmbedder(runtime="mnn", random_state=5).fit_transform(X)
     assert file.stat().st_mtime_ns == before
+
+
+QUIET = """
+import warnings
+import numpy as np
+from skavsc.visual import ImageEmbedder
+warnings.simplefilter("ignore")
+ImageEmbedder(runtime="mnn").fit_transform(np.zeros((1, 1, 32, 32, 3), np.uint8))
+print("table")
+"""
+
+
+def test_nothing_is_written_to_the_standard_output():
+    done = subprocess.run(
+        [sys.executable, "-c", QUIET], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "table\n", done.stderr
 
 
 def test_fastest_is_measured():
