@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,14 +18,16 @@ from skavsc.audio._spectra import (
     fft_size,
     hann,
     harmonic_percussive,
+    pack,
+    packed_spectra,
     signal_from,
-    spectra,
+    unpack,
 )
 from skavsc.audio._waveforms import as_waveform
 from skavsc.exceptions import MediaError
 from skavsc.media import read_sound
 
-Array = NDArray[np.floating[Any]]
+Array = NDArray[Any]
 
 # Raised whenever values change, so that features cached before are computed again.
 FEATURE_VERSION = 1
@@ -93,13 +96,14 @@ class SoundFeatures:
                 f"of {self.window}",
             )
         signals = self._signals(waveform)
+        names = CHANNELS[self.channels]
         if self.filterbank == "mel":
-            decibels = self._relative(self._spectral(signals))
+            decibels = self._relative(self._spectral(signals)[: len(names)])
         elif self.method == "fft":
-            decibels = self._absolute(self._spectral(signals))
+            decibels = self._absolute(self._spectral(signals)[: len(names)])
         else:
-            decibels = self._absolute(self._filtered(signals))
-        features = np.full((self.n_bands, self.n_frames, len(decibels)), np.nan, np.float32)
+            decibels = self._absolute(self._filtered(signals)[: len(names)])
+        features = np.full((self.n_bands, self.n_frames, len(names)), np.nan, np.float32)
         n_present = min(self._frames_in(n_samples), self.n_frames)
         # The last window that fits stands for those that do not.
         windows = np.minimum(np.arange(n_present), decibels.shape[1] - 1)
@@ -107,52 +111,59 @@ class SoundFeatures:
         return features
 
     def _signals(self, waveform: Array) -> Array:
-        """Mix the signals that the channels are made of."""
+        """Mix the two signals that the channels are made of."""
         left, right = waveform[0], waveform[min(1, len(waveform) - 1)]
-        mono, difference = (left + right) / 2, left - right
-        return np.stack(
-            {
-                "lrd": (left, right, difference),
-                "hpd": (mono, difference),
-                "mono": (mono,),
-                "stereo": (left, right),
-            }[self.channels]
-        )
+        if self.channels in {"lrd", "stereo"}:
+            return np.stack([left, right])
+        mono = np.add(left, right, dtype=np.float64) / 2
+        if self.channels == "mono":
+            return np.stack([mono, np.zeros_like(mono)])
+        return np.stack([mono, np.subtract(left, right, dtype=np.float64)])
 
     def _filtered(self, signals: Array) -> Array:
         """Give the mean squares of the band signals, (n_channels, n_windows, n_bands)."""
         filters = gammatone_sections(self.sample_rate, self.n_bands, self.f_min, self.f_max)
         size = self.window, self.hop
         if self.channels != "hpd":
-            return filtered_power(signals[:2], *size, *filters)[: len(CHANNELS[self.channels])]
-        mono, difference = signals
-        blocks = spectra(centred(mono[None], *size), *size, fft_size(self.window))
-        [spectrum] = np.concatenate(list(blocks), axis=1)
-        parts = [signal_from(p, *size, len(mono)) for p in harmonic_percussive(spectrum)]
-        separated = filtered_power(np.stack(parts), *size, *filters)[:2]
-        return np.concatenate([separated, filtered_power(difference[None], *size, *filters)[:1]])
+            return filtered_power(signals, *size, *filters)
+        blocks = packed_spectra(centred(signals, *size), *size, fft_size(self.window))
+        mono, _ = unpack(np.concatenate(list(blocks)))
+        n_samples = signals.shape[1]
+        parts = np.stack([signal_from(p, *size, n_samples) for p in harmonic_percussive(mono)])
+        separated = filtered_power(parts, *size, *filters)
+        return np.concatenate([separated[:2], filtered_power(signals[1:], *size, *filters)[:1]])
 
     def _spectral(self, signals: Array) -> Array:
         """Give the powers of the bands of short-time spectra, (n_channels, n_windows, n_bands)."""
-        bank = (self.n_bands, self.f_min, self.f_max)
         if self.filterbank == "mel":
             n_fft = fft_size(self.window)
             signals = centred(signals, self.window, self.hop)
         else:
             # Twice the window, because the lowest bands are narrower than a bin of one.
             n_fft = fft_size(2 * self.window)
-        blocks = spectra(signals, self.window, self.hop, n_fft)
+        blocks = packed_spectra(signals, self.window, self.hop, n_fft)
         if self.channels == "hpd":
-            mono, difference = np.concatenate(list(blocks), axis=1)
-            blocks = iter([np.stack([*harmonic_percussive(mono), difference])])
+            packed = np.concatenate(list(blocks))
+            mono, _ = unpack(packed)
+            separated = self._band_powers([pack(*harmonic_percussive(mono))], n_fft)
+            return np.concatenate([separated[:2], self._band_powers([packed], n_fft)[1:2]])
+        return self._band_powers(blocks, n_fft)
+
+    def _band_powers(self, blocks: Iterable[NDArray[np.complex128]], n_fft: int) -> Array:
+        """Weight packed spectra: two signals and their difference, (3, n_windows, n_bands)."""
+        bank = (self.sample_rate, n_fft, self.n_bands, self.f_min, self.f_max)
         if self.filterbank == "mel":
-            triangles = mel_triangles(self.sample_rate, n_fft, *bank)
-            powers = [triangle_powers(part.view(np.float32), *triangles) for part in blocks]
-        else:
-            weights = gammatone_weights(self.sample_rate, n_fft, *bank).T
-            # By Parseval, the mean square; a bin stands for itself and its mirror image.
-            scale = 2 / (n_fft * float(np.square(hann(self.window)).sum()))
-            powers = [np.square(np.abs(part)) @ weights * scale for part in blocks]
+            triangles = mel_triangles(*bank)
+            powers = [triangle_powers(block.view(np.float64), *triangles) for block in blocks]
+            return np.concatenate(powers, axis=1)
+        # By Parseval, the mean square; a bin stands for itself and its mirror image.
+        weights = gammatone_weights(*bank).T
+        weights = weights * (2 / (n_fft * float(np.square(hann(self.window)).sum())))
+        powers = []
+        for block in blocks:
+            first, second = unpack(block)
+            spectra = np.stack([first, second, first - second])
+            powers.append(np.square(np.abs(spectra)) @ weights)
         return np.concatenate(powers, axis=1)
 
     def _absolute(self, power: NDArray[Any]) -> NDArray[Any]:
@@ -162,7 +173,7 @@ class SoundFeatures:
     def _relative(self, power: Array) -> Array:
         """Give dB below each channel's largest value; a silent channel is at the floor."""
         largest = power.max(axis=(1, 2), keepdims=True)
-        power = np.maximum(power, np.float32(_SILENCE))
+        power = np.maximum(power, _SILENCE)
         decibels = 10 * np.log10(power / np.maximum(largest, _SILENCE))
         decibels[largest[:, 0, 0] <= _SILENCE] = self.floor_db
         return np.asarray(np.maximum(decibels, self.floor_db))

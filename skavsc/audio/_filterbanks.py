@@ -76,7 +76,7 @@ def mel_centres(n_bands: int, f_min: float, f_max: float) -> Array:
 @lru_cache(maxsize=8)
 def mel_triangles(
     sample_rate: int, n_fft: int, n_bands: int, f_min: float, f_max: float
-) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+) -> tuple[NDArray[np.int64], Array, Array]:
     """Design triangles of equal area, for ``triangle_powers``: starts, rising and norms."""
     bins = np.fft.rfftfreq(n_fft, 1 / sample_rate)
     edges = _mel_edges(n_bands, f_min, f_max)
@@ -84,4 +84,4 @@ def mel_triangles(
     segment = np.clip(np.searchsorted(edges, bins, side="right") - 1, 0, n_bands)
     rising = (bins - edges[segment]) / np.diff(edges)[segment]
     norms = 2 / (edges[2:] - edges[:-2])
-    return starts, rising.astype(np.float32), norms.astype(np.float32)
+    return starts, rising, norms

@@ -186,55 +186,85 @@ def sliding_median(values: NDArray[Any]) -> NDArray[Any]:
 
     Parameters
     ----------
-    values : ndarray of shape (n_rows, n_columns), float32
+    values : ndarray of shape (n_rows, n_columns)
         Without NaN.
 
     Returns
     -------
-    ndarray of shape (n_rows, n_columns), float32
+    ndarray of shape (n_rows, n_columns)
     """
     window = _aligned_zeros((MEDIAN_SIZE + 1, _COLUMNS), values.dtype)
     return np.asarray(_slide(values, window, _aligned_zeros((3, _COLUMNS), values.dtype)))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
-def triangle_powers(spectra, starts, rising, norms):  # type: ignore[no-untyped-def]
-    """Weight the power of spectra with overlapping triangles, in any order of summation.
-
-    Between the edges j and j + 1 triangle j rises and triangle j - 1 falls, and their weights
-    add up to 1: two sums over each such segment are enough.
+@_compiled
+def pack_windows(pair, window, hop, first, packed):  # type: ignore[no-untyped-def]
+    """Write windows of two signals as real and imaginary parts, for one Fourier transform.
 
     Parameters
     ----------
-    spectra : ndarray of shape (n_signals, n_windows, 2 * n_bins), float32
-        Spectra, real and imaginary parts in turn.
+    pair : ndarray of shape (2, n_samples)
+        The signals.
+    window : ndarray of shape (n_window,), float64
+        The window.
+    hop, first : int
+        The samples between the beginnings of two windows, and the number of the first one.
+    packed : ndarray of shape (n_windows, 2 * n_fft), float64
+        Where they are written to, followed by zeros.
+    """
+    for row in range(packed.shape[0]):
+        start = (first + row) * hop
+        for t in range(window.size):
+            packed[row, 2 * t] = pair[0, start + t] * window[t]
+            packed[row, 2 * t + 1] = pair[1, start + t] * window[t]
+        packed[row, 2 * window.size :] = 0.0
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
+def triangle_powers(packed, starts, rising, norms):  # type: ignore[no-untyped-def]
+    """Weight the power of two signals and of their difference with overlapping triangles.
+
+    Between the edges j and j + 1 triangle j rises and triangle j - 1 falls, and their weights
+    add up to 1: two sums over each such segment are enough. ``reassoc`` lets them vectorise.
+
+    Parameters
+    ----------
+    packed : ndarray of shape (n_windows, 2 * n_fft), float64
+        The transforms of one signal plus i times another, real and imaginary parts in turn.
     starts : ndarray of shape (n_bands + 2,), int64
         The first bin of each segment; the last one ends the last segment.
-    rising : ndarray of shape (n_bins,), float32
+    rising : ndarray of shape (n_fft // 2 + 1,), float64
         The weight of each bin in the triangle that rises there.
-    norms : ndarray of shape (n_bands,), float32
+    norms : ndarray of shape (n_bands,), float64
         The heights of the triangles.
 
     Returns
     -------
-    ndarray of shape (n_signals, n_windows, n_bands), float32
+    ndarray of shape (3, n_windows, n_bands), float64
     """
-    n_signals, n_windows, n_values = spectra.shape
+    n_windows, n_values = packed.shape
     n_bands = norms.size
-    powers = np.empty((n_signals, n_windows, n_bands), dtype=np.float32)
-    bins = np.empty(n_values // 2, dtype=np.float32)
-    for signal in range(n_signals):
-        for row in range(n_windows):
-            spectrum = spectra[signal, row]
-            for k in range(bins.size):
-                bins[k] = spectrum[2 * k] ** 2 + spectrum[2 * k + 1] ** 2
-            up_before = np.float32(0.0)
+    powers = np.empty((3, n_windows, n_bands))
+    bins = np.empty((3, rising.size))
+    for row in range(n_windows):
+        both = packed[row]
+        for k in range(rising.size):
+            # The spectrum of a real signal is its own mirrored conjugate: that tells the two
+            # signals apart. Twice each spectrum is found here.
+            mirror = n_values - 2 * k if k else 0
+            left = both[2 * k] + both[mirror], both[2 * k + 1] - both[mirror + 1]
+            right = both[2 * k + 1] + both[mirror + 1], both[mirror] - both[2 * k]
+            bins[0, k] = 0.25 * (left[0] ** 2 + left[1] ** 2)
+            bins[1, k] = 0.25 * (right[0] ** 2 + right[1] ** 2)
+            bins[2, k] = 0.25 * ((left[0] - right[0]) ** 2 + (left[1] - right[1]) ** 2)
+        for signal in range(3):
+            up_before = 0.0
             for segment in range(n_bands + 1):
-                whole = np.float32(0.0)
-                up = np.float32(0.0)
+                whole = 0.0
+                up = 0.0
                 for k in range(starts[segment], starts[segment + 1]):
-                    whole += bins[k]
-                    up += bins[k] * rising[k]
+                    whole += bins[signal, k]
+                    up += bins[signal, k] * rising[k]
                 if segment:
                     down = whole - up
                     powers[signal, row, segment - 1] = norms[segment - 1] * (up_before + down)

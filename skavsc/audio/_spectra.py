@@ -7,14 +7,13 @@ from functools import lru_cache
 
 import numpy as np
 import scipy.fft
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.signal import get_window
 
-from skavsc.audio._kernels import sliding_median
+from skavsc.audio._kernels import pack_windows, sliding_median
 
-Array = NDArray[np.float32]
-Spectra = NDArray[np.complex64]
+Array = NDArray[np.float64]
+Spectra = NDArray[np.complex128]
 
 # Windows are transformed in blocks that stay in the second-level cache.
 _BLOCK = 32
@@ -23,7 +22,7 @@ _BLOCK = 32
 @lru_cache(maxsize=8)
 def hann(size: int) -> Array:
     """Give the periodic Hann window."""
-    return np.asarray(get_window("hann", size), dtype=np.float32)
+    return np.asarray(get_window("hann", size))
 
 
 def fft_size(n_samples: int) -> int:
@@ -41,12 +40,12 @@ def centred(signals: Array, window: int, hop: int) -> Array:
     return np.pad(signals, ((0, 0), (left, max(right, 0))))
 
 
-def spectra(signals: Array, window: int, hop: int, n_fft: int) -> Iterator[Spectra]:
-    """Transform every whole window of each signal, some windows at a time.
+def packed_spectra(pair: Array, window: int, hop: int, n_fft: int) -> Iterator[Spectra]:
+    """Transform every whole window of two signals at once, some windows at a time.
 
     Parameters
     ----------
-    signals : ndarray of shape (n_signals, n_samples), float32
+    pair : ndarray of shape (2, n_samples)
         The signals.
     window, hop, n_fft : int
         The samples of a Hann window, between the beginnings of two windows, and of the Fourier
@@ -54,15 +53,37 @@ def spectra(signals: Array, window: int, hop: int, n_fft: int) -> Iterator[Spect
 
     Yields
     ------
-    ndarray of shape (n_signals, n_windows, n_fft // 2 + 1), complex64
+    ndarray of shape (n_windows, n_fft), complex128
+        The transforms of the first signal plus i times the second.
     """
-    windows = sliding_window_view(signals, window, axis=1)[:, ::hop]
-    padded = np.zeros((len(signals), _BLOCK, n_fft), dtype=np.float32)
-    for start in range(0, windows.shape[1], _BLOCK):
-        block = windows[:, start : start + _BLOCK]
-        filled = padded[:, : block.shape[1]]
-        np.multiply(block, hann(window), out=filled[..., :window])
-        yield scipy.fft.rfft(filled)
+    n_windows = 1 + (pair.shape[1] - window) // hop
+    for first in range(0, n_windows, _BLOCK):
+        packed = np.empty((min(_BLOCK, n_windows - first), n_fft), dtype=np.complex128)
+        pack_windows(pair, hann(window), hop, first, packed.view(np.float64))
+        yield scipy.fft.fft(packed, overwrite_x=True)
+
+
+def unpack(packed: Spectra) -> tuple[Spectra, Spectra]:
+    """Give the spectra, (n_windows, n_fft // 2 + 1), of the two signals."""
+    n_fft = packed.shape[1]
+    n_bins = n_fft // 2 + 1
+    # The spectrum of a real signal is its own mirrored conjugate: that tells them apart.
+    mirror = np.empty((len(packed), n_bins), dtype=packed.dtype)
+    mirror[:, 0] = packed[:, 0]
+    mirror[:, 1:] = packed[:, : n_fft - n_bins : -1]
+    np.conjugate(mirror, out=mirror)
+    return (packed[:, :n_bins] + mirror) * 0.5, (packed[:, :n_bins] - mirror) * -0.5j
+
+
+def pack(first: Spectra, second: Spectra) -> Spectra:
+    """Undo ``unpack``; overwrites the first."""
+    turned = second * 1j
+    n_bins = first.shape[1]
+    packed = np.empty((len(first), 2 * n_bins - 2), dtype=first.dtype)
+    np.add(first, turned, out=packed[:, :n_bins])
+    np.subtract(first, turned, out=first)
+    np.conjugate(first[:, -2:0:-1], out=packed[:, n_bins:])
+    return packed
 
 
 def signal_from(spectrum: Spectra, window: int, hop: int, n_samples: int) -> Array:
@@ -76,7 +97,7 @@ def signal_from(spectrum: Spectra, window: int, hop: int, n_samples: int) -> Arr
         weight[place] += np.square(hann(window))
     covered = weight > np.finfo(np.float32).tiny
     total[covered] /= weight[covered]
-    return total[window // 2 :][:n_samples].astype(np.float32)
+    return total[window // 2 :][:n_samples]
 
 
 def harmonic_percussive(spectrum: Spectra) -> tuple[Spectra, Spectra]:

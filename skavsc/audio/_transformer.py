@@ -108,10 +108,11 @@ class GammatoneMelTransformer(TransformerMixin, BaseEstimator):
     features, as by ``librosa.decompose.hpss``. For "gammatone" with "time" they are turned back
     into signals. For "fft" they are separated in its own, finer spectrum.
 
-    *The "fft" method* is an approximation that other software uses for its speed; here the exact
-    method is the faster one. On noise it deviates from it by 0.3 to 2.3 dB (standard deviation
-    per band, most at low frequencies, where the filters ring longer than a window) and by up to
-    26 dB in single values of the lowest bands.
+    *The "fft" method* is an approximation, kept for comparison with software that uses it: here
+    the exact method is the faster one. Low filters ring longer than a window, so it is worst
+    for them. On white noise the difference to the exact values has a standard deviation of
+    0.7 dB above 2 kHz, 1.4 dB above 500 Hz, 2.4 dB above 100 Hz and 4.4 dB below, with means
+    within 0.5 dB; single values are off by up to 27 dB. On real scenes it is 1.9 to 4.9 dB.
 
     *Compilation.* The inner loops are compiled on their first use on a machine, which takes a
     few seconds, and kept on disk.
@@ -315,8 +316,8 @@ class GammatoneMelTransformer(TransformerMixin, BaseEstimator):
         tags.requires_fit = False
         tags.input_tags.string = True
         tags.input_tags.three_d_array = True
-        # None and NaN stand for clips without sound.
-        tags.input_tags.allow_nan = True
+        # The features are float32 whatever the waveforms are.
+        tags.transformer_tags.preserves_dtype = []
         return tags
 
 
@@ -324,11 +325,14 @@ def _sources(X: Any) -> list[Any]:
     """Give one source a clip, and refuse what cannot be a sequence of them."""
     if issparse(X):
         raise TypeError("X is a sparse matrix; waveforms must be dense, use X.toarray()")
+    if hasattr(X, "__array__") and not hasattr(X, "__iter__"):
+        X = np.asarray(X)
     sources = clip_sources(X, "audio")
     for number, source in enumerate(sources):
-        if isinstance(source, Number | np.generic | bytes):
+        if isinstance(source, Number | np.generic | bytes) and not isinstance(source, str):
             raise ClipTableError(
-                f"clip {number} of X is {source!r}, and not a path, a waveform or None; "
-                f"put a single waveform into a list: [waveform]"
+                f"clip {number} of X is {source!r}, and not a path, a waveform or None. "
+                f"Reshape your data to (n_clips, n_samples), or put a single waveform into a "
+                f"list: [waveform]"
             )
     return sources
