@@ -3,48 +3,42 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import functools
+import io
 import json
+import math
 import os
-import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skavsc.exceptions import MediaError, MediaNotFoundError
+from skavsc._clips._contents import Contents, digest, file_of
+from skavsc._clips._files import remove_remains, unfinished_file
+from skavsc.exceptions import MediaError
+
+Features = NDArray[np.float32]
 
 
-def _digest(*parts: bytes) -> str:
-    hasher = hashlib.blake2b(digest_size=20)
-    for part in parts:
-        hasher.update(len(part).to_bytes(8, "little"))
-        hasher.update(part)
-    return hasher.hexdigest()
-
-
-def _write_atomically(target: Path, write: Any) -> None:
-    """Write beside the target, then rename: readers see the whole file or none."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+@functools.lru_cache(maxsize=64)
+def npy_header(shape: tuple[int, ...]) -> bytes:
+    """Give the beginning of a .npy file of float32 numbers."""
+    header = io.BytesIO()
+    fields = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, fields)
+    return header.getvalue()
 
 
 class ClipCache:
-    """A directory of features that several processes may share.
+    """A folder of features that several processes, machines and users may share.
 
     Parameters
     ----------
     location : path-like
-        The directory; made when first written to.
+        The folder; made when first written to. What is kept lies in ``skavsc`` beneath it.
     name : str
         The kind of feature, a folder of its own.
     version : int
@@ -54,76 +48,110 @@ class ClipCache:
 
     Notes
     -----
-    A file is known by its content. So as not to read every file again on a warm start, the
-    digest of a file is remembered under its path, size, modification time and inode, as Git does.
+    *Key.* The features of a clip are known by a digest of what the clip holds (see
+    ``Contents``), of the parameters and of the version. Names and times of media files do not
+    matter: a clip that is moved, copied or renamed keeps its features.
+
+    *Files.* Features are a .npy file in single precision, followed by the CRC-32 of it all. A
+    file of another shape or checksum is damaged and counts as none, so that it is computed
+    again and replaced. As files appear under their names only when they are complete, damage
+    comes from outside: from disks, power cuts (nothing is forced to the disk at once) or people.
+
+    *Sharing.* There is no lock on the cache. Two processes that miss the same clip both compute
+    it and write the same file, the later in place of the earlier.
+
+    *Room.* Nothing is ever thrown away but what killed processes have left unfinished. Any file
+    or folder in the cache may be deleted at any time, at the price of computing it again; but
+    arrays of ``mmap_mode`` (in ``arrays``) not while they are in use.
     """
 
     def __init__(
         self, location: str | os.PathLike[str], name: str, version: int, params: dict[str, Any]
     ) -> None:
-        self.root = Path(location) / "skavsc"
+        # Absolute, because workers may have been started in another folder.
+        self.root = Path(os.path.abspath(location)) / "skavsc"
         self.folder = self.root / f"{name}-v{version}"
+        self.unfinished = self.root / "unfinished"
+        self._features = str(self.folder)
+        self._contents = Contents(self.root / "digests", self.unfinished)
         self._params = json.dumps(params, sort_keys=True).encode()
 
-    def key(self, source: Any) -> str:
-        """Give the key of a clip: its content and the parameters."""
-        return _digest(self._params, self._content(source).encode())
+    def known_key(self, source: Any) -> str | None:
+        """Give the key of a clip if no file has to be read for that."""
+        content = self._contents.known(source)
+        return None if content is None else digest(self._params, content.encode())
 
-    def load(self, key: str) -> NDArray[Any] | None:
+    def key(self, source: Any) -> str:
+        """Give the key of a clip, or raise MediaError if its file cannot be read."""
+        with self.writing():
+            return digest(self._params, self._contents.digest(source).encode())
+
+    def load(self, key: str, shape: tuple[int, ...]) -> Features | None:
         """Give the features kept under a key, or None; a damaged file counts as none."""
         try:
-            return np.load(self._file(key), allow_pickle=False)
-        except FileNotFoundError:
+            with open(self._file(key), "rb", buffering=0) as file:
+                content = file.read()
+        except OSError:
             return None
-        except (ValueError, EOFError, OSError):
-            # Such a file was not written by us (writes are atomic): compute it again.
+        header = npy_header(shape)
+        end = len(header) + 4 * math.prod(shape)
+        if len(content) != end + 4 or not content.startswith(header):
             return None
+        if zlib.crc32(memoryview(content)[:end]) != int.from_bytes(content[end:], "little"):
+            return None
+        return np.frombuffer(content, "<f4", math.prod(shape), len(header)).reshape(shape)
 
-    def store(self, key: str, features: NDArray[Any]) -> None:
-        """Keep features under a key."""
-        _write_atomically(self._file(key), lambda file: np.save(file, features))
+    def store(self, source: Any, key: str, features: Features) -> None:
+        """Keep the features of a clip, unless its file has changed since its key was made.
 
-    def new_array_file(self) -> Path:
-        """Reserve a file for a memory-mapped array of many clips."""
-        folder = self.folder / "arrays"
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=folder, suffix=".npy")
-        os.close(handle)
-        return Path(name)
+        Parameters
+        ----------
+        source : path-like, object with a method ``cache_source``, array or tuple of arrays
+            The clip.
+        key : str
+            Its key, made before it was read.
+        features : ndarray, float32
+            Its features.
 
-    def _file(self, key: str) -> Path:
-        return self.folder / key[:2] / f"{key}.npy"
+        Raises
+        ------
+        MediaError
+            If the file has changed, so that the features may be those of another content.
+        OSError
+            If the cache cannot be written; it names the folder.
+        """
+        found = file_of(source)
+        if found is not None and self.key(source) != key:
+            cause = "the file changed while it was read; try again later"
+            raise MediaError(found[0], "read", cause)
+        header, data = npy_header(features.shape), np.ascontiguousarray(features, "<f4").data
+        checksum = zlib.crc32(data, zlib.crc32(header))
+        with self.writing(), unfinished_file(self.unfinished) as new:
+            new.file.writelines([header, data, checksum.to_bytes(4, "little")])
+            new.finish(Path(self._file(key)))
 
-    def _content(self, source: Any) -> str:
-        """Give the digest of what a source holds."""
-        if isinstance(source, str | os.PathLike):
-            return self._file_digest(Path(source))
-        if hasattr(source, "cache_source"):
-            # A lazy source (frames not yet decoded): its file and how it is to be read.
-            path, reading = source.cache_source()
-            return _digest(self._file_digest(Path(path)).encode(), json.dumps(reading).encode())
-        parts = source if isinstance(source, tuple) else (source,)
-        arrays = [np.ascontiguousarray(part) for part in parts]
-        return _digest(
-            *(f"{a.dtype.str}{a.shape}".encode() + a.tobytes() for a in arrays),
-        )
+    def array_file(self, keys: Sequence[str | None]) -> Path:
+        """Give the file for the features of many clips, with NaN rows for those without key."""
+        name = digest(*((key or "missing").encode() for key in keys))
+        return self.folder / "arrays" / f"{name}.npy"
 
-    def _file_digest(self, path: Path) -> str:
+    def remove_remains(self) -> None:
+        """Remove what killed processes have left unfinished."""
+        remove_remains(self.unfinished)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Say in errors which folder cannot be written."""
         try:
-            stat = path.stat()
-            seen = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
-            where = _digest(os.fsencode(path.resolve()))
-            memo = self.root / "digests" / where[:2] / where
-            with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
-                known = json.loads(memo.read_bytes())
-                if known["seen"] == seen:
-                    return str(known["digest"])
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20))
-        except FileNotFoundError:
-            raise MediaNotFoundError(path, "open", "there is no such file") from None
+            yield
+        except MediaError:
+            raise
         except OSError as error:
-            raise MediaError(path, "open", error.strerror or str(error)) from error
-        text = json.dumps({"seen": seen, "digest": digest.hexdigest()}).encode()
-        _write_atomically(memo, lambda file: file.write(text))
-        return digest.hexdigest()
+            cause = (
+                f"{error.strerror or error}; the cache of memory= cannot be written: make room, "
+                f"get the permission, or name another folder"
+            )
+            raise OSError(error.errno, cause, str(self.root)) from error
+
+    def _file(self, key: str) -> str:
+        return f"{self._features}/{key[:2]}/{key}.npy"

@@ -2,102 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-import joblib
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from skavsc._clips._cache import ClipCache
+from skavsc._clips._cache import ClipCache, Features
+from skavsc._clips._rows import MmapMode, Rows, finished_rows, open_rows
+from skavsc._clips._work import Clip, Done, Work, computed
 from skavsc.exceptions import MediaError, MissingClipWarning
-
-Features = NDArray[np.float32]
-Outcome = Features | MediaError | None
-
-
-class _Prepared:
-    """A decoded clip that waits for the network, and the key to keep its features under."""
-
-    def __init__(self, key: str | None, content: Any) -> None:
-        self.key = key
-        self.content = content
-
-
-def _prepare(
-    prepare: Callable[[Any], Any], cache: ClipCache | None, source: Any
-) -> Outcome | _Prepared:
-    """Take a clip's features from the cache or make the clip ready for the computation."""
-    if source is None:
-        return None
-    try:
-        key = None if cache is None else cache.key(source)
-        features = None if cache is None or key is None else cache.load(key)
-        return _Prepared(key, prepare(source)) if features is None else features
-    except MediaError as error:
-        return error
-
-
-def _finish(
-    extract: Callable[[Any], Features], cache: ClipCache | None, ready: Outcome | _Prepared
-) -> Outcome:
-    """Compute the features of a prepared clip, and keep them."""
-    if not isinstance(ready, _Prepared):
-        return ready
-    try:
-        features = extract(ready.content)
-    except MediaError as error:
-        return error
-    if cache is not None and ready.key is not None:
-        cache.store(ready.key, features)
-    return features
-
-
-def _whole_clip(
-    extract: Callable[[Any], Features], cache: ClipCache | None, source: Any
-) -> Outcome:
-    return _finish(extract, cache, _prepare(lambda content: content, cache, source))
-
-
-def _run_ahead(
-    function: Callable[[Any], Any], items: Iterable[Any], n_threads: int
-) -> Iterator[Any]:
-    """Map in threads, in order, holding at most ``2 * n_threads`` results in memory."""
-    waiting: deque[Future[Any]] = deque()
-    with ThreadPoolExecutor(n_threads) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) >= 2 * n_threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-def _outcomes(
-    extract: Callable[[Any], Features],
-    prepare: Callable[[Any], Any] | None,
-    sources: Sequence[Any],
-    cache: ClipCache | None,
-    n_jobs: int | None,
-) -> Iterator[Outcome]:
-    if prepare is None:
-        run = joblib.Parallel(n_jobs=n_jobs, return_as="generator", pre_dispatch="2*n_jobs")
-        return iter(run(joblib.delayed(_whole_clip)(extract, cache, source) for source in sources))
-    ahead = _run_ahead(
-        lambda source: _prepare(prepare, cache, source),
-        sources,
-        joblib.effective_n_jobs(n_jobs),
-    )
-    return (_finish(extract, cache, ready) for ready in ahead)
 
 
 def map_clips(
@@ -110,7 +26,7 @@ def map_clips(
     on_error: str = "raise",
     n_jobs: int | None = None,
     verbose: int | bool = 0,
-    mmap_mode: Literal["r", "r+", "c"] | None = None,
+    mmap_mode: MmapMode | None = None,
     description: str = "clips",
 ) -> Features:
     """Compute the features of every clip: one row a source, NaN where there is none.
@@ -129,59 +45,111 @@ def map_clips(
         Run in threads of this process, ahead of ``extract``, which then runs in this thread:
         for decoders that feed a network.
     cache : ClipCache, optional
-        Where features are kept between runs.
+        Where features are kept between runs, each as soon as it is computed.
     on_error : {"raise", "missing"}, default="raise"
-        What a MediaError leads to: the error, or a row of NaN and one warning for all.
+        What a MediaError leads to: the error, or a row of NaN and one warning for all. Such
+        rows are not kept: the clip is tried again next time.
     n_jobs : int, optional
-        The number of joblib workers, or of threads that prepare.
+        The number of joblib workers, or of threads that prepare (at most one a core).
     verbose : int or bool, default=0
-        Whether to show a progress bar with rate and remaining time.
+        Whether to show a progress bar with rate and remaining time on stderr. Clips found in
+        the cache count as done at its beginning.
     mmap_mode : {"r", "r+", "c"}, optional
-        If given, the rows are written to a file beneath the cache's folder and the result is
-        that file, memory-mapped in this mode.
+        If given, the rows are written to a file beneath the cache's folder, as they come, and
+        the result is that file, memory-mapped in this mode. A second call for the same rows
+        maps the same file again, but with "r+", which gives a new file each time.
     description : str, default="clips"
         The label of the progress bar.
 
     Returns
     -------
     ndarray of shape (n_clips, *shape), float32
+        The features.
 
     Raises
     ------
     MediaError
         If a source cannot be used and ``on_error="raise"``.
+    OSError
+        If the cache cannot be written; it names the folder.
     ValueError
         If ``mmap_mode`` is given without a cache to hold the file.
     """
-    target: Path | None = None
-    whole = (len(sources), *shape)
-    if mmap_mode is None:
-        result: Features = np.empty(whole, dtype=np.float32)
-    else:
-        if cache is None:
-            raise ValueError(
-                f"mmap_mode={mmap_mode!r} needs a place for the file; set memory= to a folder"
-            )
-        target = cache.new_array_file()
-        result = np.lib.format.open_memmap(target, mode="w+", dtype=np.float32, shape=whole)
-    failures: list[MediaError] = []
-    outcomes = _outcomes(extract, prepare, sources, cache, n_jobs)
-    bar = tqdm(outcomes, total=len(sources), desc=description, unit="clip", disable=not verbose)
-    for row, outcome in enumerate(bar):
-        if isinstance(outcome, MediaError):
-            if on_error == "raise":
-                raise outcome
-            failures.append(outcome)
-            outcome = None
-        result[row] = np.nan if outcome is None else outcome
+    if mmap_mode is not None and cache is None:
+        raise ValueError(
+            f"mmap_mode={mmap_mode!r} needs a place for the file; set memory= to a folder"
+        )
+    keys: list[str | None] = [None] * len(sources)
+    if cache is not None:
+        keys = [None if source is None else cache.known_key(source) for source in sources]
+        if mmap_mode is not None:
+            finished = finished_rows(sources, keys, shape, cache, mmap_mode)
+            if finished is not None:
+                return finished
+    with open_rows(len(sources), shape, cache, mmap_mode) as rows:
+        clips = _write_known(rows, sources, keys, shape, cache)
+        if clips and cache is not None:
+            cache.remove_remains()
+        results = computed(Work(extract, cache, shape, on_error), prepare, clips, n_jobs)
+        bar = tqdm(
+            total=len(sources),
+            initial=len(sources) - len(clips),
+            desc=description,
+            unit="clip",
+            disable=not verbose,
+        )
+        with bar, contextlib.closing(results):
+            failures = _write_computed(rows, results, keys, shape, bar)
+        result = rows.finish(keys)
     if failures:
         warnings.warn(
             f"{len(failures)} of {len(sources)} clips could not be read and are missing (NaN); "
-            f"the first is {failures[0]}",
+            f"the first is {failures[min(failures)]}",
             MissingClipWarning,
             stacklevel=3,
         )
-    if target is not None:
-        result.flush()  # type: ignore[attr-defined]
-        result = np.load(target, mmap_mode=mmap_mode)
     return result
+
+
+def _missing(shape: tuple[int, ...]) -> Features:
+    return np.full(shape, np.nan, dtype=np.float32)
+
+
+def _write_known(
+    rows: Rows,
+    sources: Sequence[Any],
+    keys: Sequence[str | None],
+    shape: tuple[int, ...],
+    cache: ClipCache | None,
+) -> list[Clip]:
+    """Write the rows that are missing or in the cache, and give the clips of the others."""
+    clips = []
+    for row, (source, key) in enumerate(zip(sources, keys, strict=True)):
+        if source is None:
+            features: Features | None = _missing(shape)
+        else:
+            features = None if cache is None or key is None else cache.load(key, shape)
+        if features is None:
+            clips.append(Clip(row, source, key))
+        else:
+            rows.write(row, features)
+    return clips
+
+
+def _write_computed(
+    rows: Rows,
+    results: Iterable[Done],
+    keys: list[str | None],
+    shape: tuple[int, ...],
+    bar: tqdm,
+) -> dict[int, MediaError]:
+    """Write the rows of clips as they come, note their keys, and give the errors."""
+    failures = {}
+    for row, key, outcome in results:
+        if isinstance(outcome, MediaError):
+            failures[row] = outcome
+            outcome = _missing(shape)
+        rows.write(row, outcome)
+        keys[row] = key
+        bar.update()
+    return failures

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,11 @@ from skavsc.exceptions import ClipTableError
 
 def is_missing(source: Any) -> bool:
     """Tell whether a cell of a clip table stands for "there is none" (None, NaN, pandas.NA)."""
-    return source is None or source is pd.NA or (isinstance(source, float) and np.isnan(source))
+    return (
+        source is None
+        or source is pd.NA
+        or (isinstance(source, float | np.floating) and np.isnan(source))
+    )
 
 
 def clip_sources(X: Any, column: str) -> list[Any]:
@@ -36,7 +40,7 @@ def clip_sources(X: Any, column: str) -> list[Any]:
     Raises
     ------
     ClipTableError
-        If the table lacks the column, or X is a single path instead of a sequence.
+        If the table lacks the column, or X is no sequence: a single path, a dict, a set.
     """
     if isinstance(X, pd.DataFrame):
         if column not in X.columns:
@@ -49,5 +53,9 @@ def clip_sources(X: Any, column: str) -> list[Any]:
         raise ClipTableError(
             f"X is the single path {os.fspath(X)!r}; pass a list of paths, one a clip"
         )
-    items: Sequence[Any] = X.tolist() if isinstance(X, pd.Series) else X
+    if isinstance(X, Mapping | Set) or not isinstance(X, Iterable):
+        raise ClipTableError(
+            f"X is a {type(X).__name__}; pass a clip table, or a list or array of sources"
+        )
+    items = X.tolist() if isinstance(X, pd.Series) else X
     return [None if is_missing(item) else item for item in items]
