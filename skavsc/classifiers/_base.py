@@ -229,7 +229,8 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         MissingModalityError
             If a clip has no whole second to judge by.
         """
-        return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
+        probabilities = self.predict_proba(X)
+        return self.classes_[np.argmax(probabilities, axis=1)]
 
     @property
     def history_(self) -> dict[str, list[float]]:

@@ -30,6 +30,10 @@ class VisualSceneClassifier(SceneClassifier):
         The rate of the dropout before the scores, in [0, 1).
     l2 : float, default=1e-3
         The L2 penalty of the kernel of the scores, at least 0.
+    scale_frames : bool, default=False
+        Whether the features of each frame are brought to mean 0 and variance 1 first. The
+        published network does not; turn it on for image networks whose features are far from
+        the order of 1, on which the GRU saturates.
     segment_frames : int, default=5
         The frames of one second, at least 1.
     learning_rate : float, default=1e-4
@@ -92,6 +96,7 @@ class VisualSceneClassifier(SceneClassifier):
         "units": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "l2": [Interval(Real, 0, None, closed="left")],
+        "scale_frames": ["boolean"],
         "segment_frames": [Interval(Integral, 1, None, closed="left")],
     }
     _modality = "visual"
@@ -104,6 +109,7 @@ class VisualSceneClassifier(SceneClassifier):
         units: int = 32,
         dropout: float = 0.5,
         l2: float = 1e-3,
+        scale_frames: bool = False,
         segment_frames: int = 5,
         learning_rate: float = 1e-4,
         batch_size: int = 16,
@@ -121,6 +127,7 @@ class VisualSceneClassifier(SceneClassifier):
         self.units = units
         self.dropout = dropout
         self.l2 = l2
+        self.scale_frames = scale_frames
         self.segment_frames = segment_frames
         self.learning_rate = learning_rate
         self.batch_size = batch_size
@@ -163,4 +170,5 @@ class VisualSceneClassifier(SceneClassifier):
             units=self.units,
             dropout=self.dropout,
             l2=self.l2,
+            scale_frames=self.scale_frames,
         )

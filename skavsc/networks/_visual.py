@@ -22,6 +22,7 @@ def visual_network(
     n_features: int = 512,
     pooling: str = "avg",
     preprocessing: str = "places365",
+    scale_frames: bool = False,
     train_backbone: bool = False,
     units: int = 32,
     dropout: float = 0.5,
@@ -46,6 +47,10 @@ def visual_network(
         How the positions of a frame are pooled; only with a backbone.
     preprocessing : {"places365", "none"}, default="places365"
         What is done to the RGB values 0..255 of a frame; only with a backbone.
+    scale_frames : bool, default=False
+        Whether the features of each frame are brought to mean 0 and variance 1 (a layer without
+        weights). The published network has no such layer; with features far from the order of
+        1 its GRU saturates and does not learn.
     train_backbone : bool, default=False
         Whether the image network is trained too.
     units : int, default=32
@@ -81,12 +86,15 @@ def visual_network(
     """
     if backbone is None:
         inputs = keras.Input((n_frames, n_features), name="visual")
-        x = layers.Identity(name=VISUAL_TAP)(inputs)
+        x = inputs
     elif backbone == "vgg16":
         inputs = keras.Input((n_frames, image_size, image_size, 3), name="visual")
         x = _frame_features(inputs, pooling, preprocessing, train_backbone)
     else:
         raise ValueError(f'backbone={backbone!r} must be "vgg16" or None')
+    if scale_frames:
+        x = layers.LayerNormalization(center=False, scale=False, name="visual_scaling")(x)
+    x = layers.Identity(name=VISUAL_TAP)(x)
     x = layers.Bidirectional(layers.GRU(units, return_sequences=True), name="visual_gru")(x)
     x = layers.Dropout(dropout, name="visual_dropout")(x)
     # Dense acts on each step of a sequence.
@@ -112,5 +120,4 @@ def _frame_features(inputs: Any, pooling: str, preprocessing: str, trainable: bo
     x = ops.reshape(inputs, (-1, height, width, n_colours))
     x = ImagePreprocessing(preprocessing, name="visual_preprocessing")(x)
     x = pools[pooling](name="visual_pool")(base(x))
-    x = ops.reshape(x, (-1, n_frames, x.shape[-1]))
-    return layers.Identity(name=VISUAL_TAP)(x)
+    return ops.reshape(x, (-1, n_frames, x.shape[-1]))

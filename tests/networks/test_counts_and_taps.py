@@ -129,3 +129,12 @@ def test_untrained_late_fusion_follows_the_mean_of_the_three_scores():
     joined, late = probe([rng.normal(size=(20, 64, 50, 3)), rng.normal(size=(20, 5, 512))])
     mean = np.asarray(joined).reshape(20, 3, 4).mean(axis=1)
     np.testing.assert_array_equal(np.asarray(late).argmax(axis=1), mean.argmax(axis=1))
+
+
+def test_scaled_frames_do_not_depend_on_the_scale_of_the_image_network():
+    network = visual_network(3, backbone=None, scale_frames=True)
+    assert network.count_params() == visual_network(3, backbone=None).count_params()
+    features = np.random.default_rng(0).normal(size=(4, 5, 512)).astype("float32")
+    np.testing.assert_allclose(
+        np.asarray(network(300 * features + 40)), np.asarray(network(features)), atol=1e-4
+    )
