@@ -69,12 +69,18 @@ def unfinished_file(folder: Path) -> Iterator[UnfinishedFile]:
     UnfinishedFile
         The file.
     """
-    with _create(folder) as file:
-        try:
-            yield UnfinishedFile(file)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(file.name)
+    file = _create(folder)
+    try:
+        yield UnfinishedFile(file)
+    except BaseException:
+        # What the buffer still holds may not be writable either, and would hide the error.
+        with contextlib.suppress(OSError):
+            file.close()
+        raise
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(file.name)
+        file.close()
 
 
 def remove_remains(folder: Path) -> None:

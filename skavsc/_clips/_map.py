@@ -86,10 +86,9 @@ def map_clips(
             finished = finished_rows(sources, keys, shape, cache, mmap_mode)
             if finished is not None:
                 return finished
+        cache.remove_remains()
     with open_rows(len(sources), shape, cache, mmap_mode) as rows:
         clips = _write_known(rows, sources, keys, shape, cache)
-        if clips and cache is not None:
-            cache.remove_remains()
         results = computed(Work(extract, cache, shape, on_error), prepare, clips, n_jobs)
         bar = tqdm(
             total=len(sources),

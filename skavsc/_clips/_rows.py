@@ -159,7 +159,7 @@ def finished_rows(
         return None
     try:
         array = _mapped(cache.array_file(keys), mode)
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         return None
     fits = array.shape == (len(keys), *shape) and array.dtype == np.dtype("<f4")
     return array if fits else None
