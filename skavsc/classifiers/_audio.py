@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
+from skavsc.classifiers._augmentation import Augmentation, mask_blocks
 from skavsc.classifiers._base import SceneClassifier
 from skavsc.classifiers._data import TrainingSet, check_features
 from skavsc.classifiers._streams import ClipStreams, Stream
@@ -44,6 +45,13 @@ class AudioSceneClassifier(SceneClassifier):
         The epochs without a lower validation loss after which the learning rate is halved.
     mixup_alpha : float, default=0.4
         The parameter of the beta distribution of mixup, at least 0; 0 turns mixup off.
+    time_mask : int, default=0
+        The most frames in a row that are hidden in each crop in training, at least 0 and fewer
+        than ``segment_frames``; how many, and where, is random (SpecAugment). What is hidden
+        gets the mean of its crop and channel.
+    frequency_mask : int, default=0
+        The most bands in a row that are hidden in each crop in training, likewise, fewer than
+        there are.
     label_smoothing : float, default=0.0
         How much of each target is spread over all classes, in [0, 1).
     class_weight : dict, "balanced" or None, default=None
@@ -54,7 +62,7 @@ class AudioSceneClassifier(SceneClassifier):
     warm_start : bool, default=False
         Whether fit goes on from the weights of the last fit.
     random_state : int, RandomState instance or None, default=None
-        Determines the initial weights, crops, mixup and the clips held out.
+        Determines the initial weights, crops, mixup, masks and the clips held out.
     verbose : int, default=0
         Whether to write a line an epoch to the error stream.
 
@@ -78,7 +86,8 @@ class AudioSceneClassifier(SceneClassifier):
     ----------
     Naranjo-Alcazar et al.: Squeeze-excitation convolutional recurrent neural networks for
     audio-visual scene classification. DCASE 2021, arXiv 2107.13180. Mixup: Zhang et al.,
-    ICLR 2018, arXiv 1710.09412.
+    ICLR 2018, arXiv 1710.09412. Masks: Park et al., SpecAugment, Interspeech 2019,
+    arXiv 1904.08779.
 
     Examples
     --------
@@ -96,6 +105,8 @@ class AudioSceneClassifier(SceneClassifier):
         "reduction": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "segment_frames": [Interval(Integral, 4, None, closed="left")],
+        "time_mask": [Interval(Integral, 0, None, closed="left")],
+        "frequency_mask": [Interval(Integral, 0, None, closed="left")],
     }
     _modality = "audio"
     feature_shape_: tuple[int, ...]
@@ -114,6 +125,8 @@ class AudioSceneClassifier(SceneClassifier):
         patience: int = 80,
         rate_patience: int = 15,
         mixup_alpha: float = 0.4,
+        time_mask: int = 0,
+        frequency_mask: int = 0,
         label_smoothing: float = 0.0,
         class_weight: dict[Any, float] | str | None = None,
         validation_fraction: float = 0.15,
@@ -131,6 +144,8 @@ class AudioSceneClassifier(SceneClassifier):
         self.patience = patience
         self.rate_patience = rate_patience
         self.mixup_alpha = mixup_alpha
+        self.time_mask = time_mask
+        self.frequency_mask = frequency_mask
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight
         self.validation_fraction = validation_fraction
@@ -167,4 +182,26 @@ class AudioSceneClassifier(SceneClassifier):
             reduction=self.reduction,
             dropout=self.dropout,
             batch_norm_momentum=momentum_for(len(training.train.rows), self.batch_size),
+        )
+
+    def _augmentations(self) -> tuple[Augmentation, ...]:
+        if not (self.time_mask or self.frequency_mask):
+            return ()
+        n_bands = self.feature_shape_[1]
+        for name, value, extent, unit in (
+            ("time_mask", self.time_mask, self.segment_frames, "frames"),
+            ("frequency_mask", self.frequency_mask, n_bands, "bands"),
+        ):
+            if value >= extent:
+                raise ValueError(
+                    f"{name}={value} may hide all of the {extent} {unit} of a second; it must be "
+                    f"less than {extent}"
+                )
+        return (
+            functools.partial(
+                mask_blocks,
+                stream="audio",
+                max_frames=self.time_mask,
+                max_bands=self.frequency_mask,
+            ),
         )

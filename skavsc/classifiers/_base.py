@@ -16,6 +16,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
+from skavsc.classifiers._augmentation import Augmentation
 from skavsc.classifiers._data import (
     LabelledClips,
     TrainingSet,
@@ -285,9 +286,14 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
             rate_patience=self.rate_patience,
             mixup_alpha=self.mixup_alpha,
             mixed=self._mixed,
+            augmentations=self._augmentations(),
             seed=seed,
             verbose=self.verbose,
         )
+
+    def _augmentations(self) -> tuple[Augmentation, ...]:
+        """Give what crops go through in training, besides mixup."""
+        return ()
 
     def _seed(self) -> int:
         # One seed a fit, which everything random in it follows from.

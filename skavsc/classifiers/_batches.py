@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from skavsc.classifiers._augmentation import Augmentation, Inputs, mix, scale_blocks
 from skavsc.classifiers._streams import ClipStreams
-
-Inputs = dict[str, NDArray[np.float32]]
-
-
-def scale_blocks(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scale each block to [-1, 1] as the first layer of the audio network does."""
-    axes = tuple(range(1, blocks.ndim))
-    low = blocks.min(axis=axes, keepdims=True)
-    extent = blocks.max(axis=axes, keepdims=True) - low
-    scaled = 2 * (blocks - low) / np.where(extent > 0, extent, 1) - 1
-    return np.where(extent > 0, scaled, 0).astype(np.float32)
-
-
-def mix(values: NDArray[Any], partners: NDArray[np.intp], share: NDArray[Any]) -> NDArray[Any]:
-    """Mix each example with its partner: ``share`` of the one, the rest of the other."""
-    share = share.reshape(-1, *[1] * (values.ndim - 1)).astype(values.dtype)
-    return share * values + (1 - share) * values[partners]
 
 
 def network_inputs(inputs: Inputs) -> Any:
@@ -53,6 +38,8 @@ class CropBatches(keras.utils.PyDataset):
         The parameter of the beta distribution of mixup; 0 for none.
     mixed : tuple of str
         The streams that mixup mixes.
+    augmentations : sequence of callables
+        What the crops go through after mixup.
     seed : int
         Every batch of every epoch follows from it, in whatever order they are asked for.
     first_epoch : int, default=0
@@ -69,6 +56,7 @@ class CropBatches(keras.utils.PyDataset):
         batch_size: int,
         mixup_alpha: float,
         mixed: tuple[str, ...],
+        augmentations: Sequence[Augmentation] = (),
         seed: int,
         first_epoch: int = 0,
     ) -> None:
@@ -80,6 +68,7 @@ class CropBatches(keras.utils.PyDataset):
         self.batch_size = batch_size
         self.mixup_alpha = mixup_alpha
         self.mixed = mixed
+        self.augmentations = augmentations
         self.seed = seed
         self.epoch = first_epoch
         self._shuffle()
@@ -106,6 +95,8 @@ class CropBatches(keras.utils.PyDataset):
                 inputs[name] = mix(blocks, partners, share)
             targets = mix(targets, partners, share)
             weights = None if weights is None else mix(weights, partners, share)
+        for augment in self.augmentations:
+            inputs = augment(inputs, rng)
         judged = (targets,) if weights is None else (targets, weights)
         return (network_inputs(inputs), *judged)
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from tqdm import tqdm
 
+from skavsc.classifiers._augmentation import Augmentation
 from skavsc.classifiers._batches import CropBatches, SecondBatches
 from skavsc.classifiers._data import TrainingSet, one_hot
 from skavsc.classifiers._streams import ClipStreams
@@ -30,6 +31,7 @@ class Plan:
     rate_patience: int
     mixup_alpha: float
     mixed: tuple[str, ...]
+    augmentations: tuple[Augmentation, ...]
     seed: int
     verbose: int
 
@@ -105,6 +107,7 @@ def train_on_crops(
         batch_size=plan.batch_size,
         mixup_alpha=plan.mixup_alpha,
         mixed=plan.mixed,
+        augmentations=plan.augmentations,
         seed=plan.seed,
         first_epoch=initial_epoch,
     )

@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skavsc.classifiers._batches import CropBatches, SecondBatches, scale_blocks
+from skavsc.classifiers._batches import CropBatches, SecondBatches
 from skavsc.classifiers._streams import ClipStreams, Stream
-from skavsc.networks import BlockScaling
 
 
 def clips_of(n_clips, n_frames=20):
@@ -91,12 +90,6 @@ def test_mixup_of_decibels_does_not_depend_on_gain():
         return batches(clips, mixup_alpha=0.4, mixed=("audio",))[0][0]
 
     np.testing.assert_allclose(mixed(loud), mixed(quiet), atol=1e-5)
-
-
-def test_scaling_is_that_of_the_networks_first_layer():
-    blocks = np.random.default_rng(0).normal(-40, 9, size=(3, 8, 50, 3)).astype("float32")
-    blocks[1] = -80
-    np.testing.assert_allclose(scale_blocks(blocks), np.asarray(BlockScaling()(blocks)), atol=1e-6)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 100])

@@ -1,0 +1,72 @@
+"""What the crops of a batch go through in training: mixup, then masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Inputs = dict[str, NDArray[np.float32]]
+
+#: Gives the crops of a batch changed, with what is random in it drawn from the generator.
+Augmentation = Callable[[Inputs, np.random.Generator], Inputs]
+
+
+def scale_blocks(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale each block to [-1, 1] as the first layer of the audio network does."""
+    axes = tuple(range(1, blocks.ndim))
+    low = blocks.min(axis=axes, keepdims=True)
+    extent = blocks.max(axis=axes, keepdims=True) - low
+    scaled = 2 * (blocks - low) / np.where(extent > 0, extent, 1) - 1
+    return np.where(extent > 0, scaled, 0).astype(np.float32)
+
+
+def mix(values: NDArray[Any], partners: NDArray[np.intp], share: NDArray[Any]) -> NDArray[Any]:
+    """Mix each example with its partner: ``share`` of the one, the rest of the other."""
+    share = share.reshape(-1, *[1] * (values.ndim - 1)).astype(values.dtype)
+    return share * values + (1 - share) * values[partners]
+
+
+def mask_blocks(
+    inputs: Inputs, rng: np.random.Generator, *, stream: str, max_frames: int, max_bands: int
+) -> Inputs:
+    """Hide a run of frames and a run of bands of each block, as SpecAugment does.
+
+    What is hidden gets the mean of the block and channel. That value moves with the gain, so it
+    does not matter whether the network's scaling to [-1, 1] comes before or after; and a channel
+    that is constant, as the difference of a mono recording, stays so.
+
+    Parameters
+    ----------
+    inputs : dict of str to ndarray
+        The crops; those of the stream of shape (n_examples, n_bands, n_frames, n_channels).
+    rng : numpy.random.Generator
+        Draws widths from 0 to the largest, and where the runs begin.
+    stream : str
+        Which stream is masked.
+    max_frames, max_bands : int
+        The largest widths; 0 for none.
+
+    Returns
+    -------
+    dict of str to ndarray
+        The crops with that stream replaced.
+    """
+    blocks = inputs[stream]
+    n_examples, n_bands, n_frames, _ = blocks.shape
+    frames = _runs(rng, n_examples, n_frames, max_frames)
+    bands = _runs(rng, n_examples, n_bands, max_bands)
+    hidden = bands[:, :, None, None] | frames[:, None, :, None]
+    means = blocks.mean(axis=(1, 2), keepdims=True)
+    return {**inputs, stream: np.where(hidden, means, blocks)}
+
+
+def _runs(rng: np.random.Generator, n: int, length: int, longest: int) -> NDArray[np.bool_]:
+    """Mark one run of up to ``longest`` in each of n rows of ``length``."""
+    widths = rng.integers(longest, size=n, endpoint=True)
+    starts = rng.integers(length - widths, endpoint=True)
+    positions = np.arange(length)
+    after_start: NDArray[np.bool_] = positions >= starts[:, None]
+    return after_start & (positions < (starts + widths)[:, None])

@@ -1,0 +1,127 @@
+"""What crops go through in training."""
+
+import functools
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skavsc.classifiers._augmentation import mask_blocks, scale_blocks
+from skavsc.classifiers._batches import CropBatches
+from skavsc.classifiers._streams import ClipStreams, Stream
+from skavsc.networks import BlockScaling
+
+
+def blocks_of(n_examples=5, n_bands=8, n_frames=12, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(-40, 9, size=(n_examples, n_bands, n_frames, 3)).astype("float32")
+
+
+def mask(blocks, seed=0, **options):
+    rng = np.random.default_rng(seed)
+    options = {"max_frames": 4, "max_bands": 3, **options}
+    return mask_blocks({"audio": blocks}, rng, stream="audio", **options)["audio"]
+
+
+def longest_run(hidden):
+    """The number of true values, which must be in one run."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], hidden.astype(int), [0]])))
+    assert len(edges) <= 2
+    return hidden.sum()
+
+
+def test_scaling_is_that_of_the_networks_first_layer():
+    blocks = blocks_of()
+    blocks[1] = -80
+    np.testing.assert_allclose(scale_blocks(blocks), np.asarray(BlockScaling()(blocks)), atol=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    max_frames=st.integers(0, 11),
+    max_bands=st.integers(0, 7),
+)
+def test_masks_hide_one_run_within_the_limits_and_leave_the_rest(seed, max_frames, max_bands):
+    blocks = blocks_of(seed=seed)
+    masked = mask(blocks, seed, max_frames=max_frames, max_bands=max_bands)
+    for before, after in zip(blocks, masked, strict=True):
+        changed = after != before
+        # All channels of a band and frame together.
+        assert (changed.all(axis=-1) == changed.any(axis=-1)).all()
+        hidden = changed.any(axis=-1)
+        assert longest_run(hidden.all(axis=0)) <= max_frames
+        assert longest_run(hidden.all(axis=1)) <= max_bands
+        # A band or frame is hidden whole or only where the other mask crosses it.
+        expected = hidden.all(axis=1)[:, None] | hidden.all(axis=0)[None, :]
+        np.testing.assert_array_equal(hidden, expected)
+        means = np.broadcast_to(before.mean(axis=(0, 1)), before.shape)
+        np.testing.assert_allclose(after[changed], means[changed], rtol=1e-5)
+
+
+def test_every_width_and_place_occurs():
+    blocks = blocks_of(n_examples=2000)
+    hidden = (mask(blocks, max_frames=4, max_bands=0) != blocks).all(axis=(1, 3))
+    assert set(hidden.sum(axis=1)) == {0, 1, 2, 3, 4}
+    assert hidden.any(axis=0).all()
+
+
+def test_masks_move_with_the_gain():
+    blocks = blocks_of()
+    np.testing.assert_allclose(mask(blocks + 30), mask(blocks) + 30, rtol=1e-5)
+
+
+def test_a_constant_channel_stays_constant():
+    blocks = blocks_of()
+    blocks[..., 2] = -120
+    assert (mask(blocks)[..., 2] == -120).all()
+
+
+def batches(augmentations=(), **options):
+    data = blocks_of(n_examples=9, n_frames=40)
+    clips = ClipStreams({"audio": Stream(data, 10, block_scaled=True)})
+    return CropBatches(
+        clips,
+        np.arange(9),
+        np.eye(9, dtype="float32"),
+        None,
+        **{"batch_size": 4, "mixup_alpha": 0.4, "mixed": ("audio",), "seed": 3, **options},
+        augmentations=augmentations,
+    )
+
+
+MASK = functools.partial(mask_blocks, stream="audio", max_frames=3, max_bands=2)
+
+
+def test_augmented_batches_follow_from_seed_epoch_and_index():
+    forward, backward = batches((MASK,)), pickle.loads(pickle.dumps(batches((MASK,))))
+    there = [forward[index] for index in range(3)]
+    back = [backward[index] for index in reversed(range(3))][::-1]
+    for (a, b), (c, d) in zip(there, back, strict=True):
+        np.testing.assert_array_equal(a, c)
+        np.testing.assert_array_equal(b, d)
+    forward.on_epoch_end()
+    assert not np.array_equal(forward[0][0], there[0][0])
+
+
+def test_augmentation_leaves_crops_mixtures_and_targets_as_they_are():
+    plain, masked = batches()[1], batches((MASK,))[1]
+    np.testing.assert_array_equal(plain[1], masked[1])
+    assert 0.3 < (plain[0] == masked[0]).mean() < 1
+
+
+def test_masks_change_the_training_and_only_where_asked(features, small_audio):
+    X, y, _ = features
+    options = {"epochs": 1, "validation_fraction": 0}
+    plain = small_audio(**options).fit(X, y).predict_proba(X)
+    masked = small_audio(**options, time_mask=20, frequency_mask=4).fit(X, y).predict_proba(X)
+    assert not np.allclose(plain, masked)
+
+
+@pytest.mark.parametrize(("name", "extent"), [("time_mask", 50), ("frequency_mask", 16)])
+def test_a_mask_over_everything_is_refused(features, small_audio, name, extent):
+    X, y, _ = features
+    with pytest.raises(ValueError, match=rf"{name}={extent} may hide all of the {extent}"):
+        small_audio(**{name: extent}).fit(X, y)
