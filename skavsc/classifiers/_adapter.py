@@ -13,13 +13,18 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
-from scikeras.utils.random_state import tensorflow_random_state
+from scikeras.utils.random_state import (
+    tensorflow_random_state,
+    tf_disable_op_determinism,
+    tf_enable_op_determinism,
+)
 from scikeras.wrappers import KerasClassifier
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import ClassifierTags, Tags
 from sklearn.utils.validation import _num_samples
 
 # Loaded so that a pickled network finds its layers in a fresh process.
+import skavsc.classifiers._optimizer
 import skavsc.networks._backbones
 import skavsc.networks._layers  # noqa: F401
 from skavsc.classifiers._data import one_hot
@@ -27,6 +32,13 @@ from skavsc.classifiers._data import one_hot
 # scikeras seeds the global generators of Python, NumPy and TensorFlow for the time of a fit:
 # fits in two threads would draw from each other's seeds.
 _ONE_AT_A_TIME = threading.RLock()
+
+# Its seeds come with deterministic kernels. It asks TensorFlow whether these were on only after
+# it has set the environment variable that turns them on, is told that they were, and leaves them
+# on: then every random operation of the user's without a seed fails. TensorFlow answers by what
+# it found when it was first asked, which is here.
+if not tf_enable_op_determinism():
+    tf_disable_op_determinism()
 
 Procedure = Callable[..., dict[str, list[float]]]
 

@@ -187,6 +187,7 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         if usable.any():
             seconds = SecondBatches(clips, np.arange(clips.n_clips))
             probabilities[usable] = self.keras_classifier_.predict_proba(seconds)
+            seconds.release()
         return probabilities
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:

@@ -19,7 +19,17 @@ def network_inputs(inputs: Inputs) -> Any:
     return parts[0] if len(parts) == 1 else parts
 
 
-class CropBatches(keras.utils.PyDataset):
+class _ClipBatches(keras.utils.PyDataset):
+    """Batches of clips that can be let go of."""
+
+    clips: ClipStreams
+
+    def release(self) -> None:
+        """Drop the clips: TensorFlow never drops a data set that it was once given."""
+        del self.clips
+
+
+class CropBatches(_ClipBatches):
     """One random second of every clip an epoch, in batches of nearly equal size.
 
     Parameters
@@ -111,7 +121,7 @@ class CropBatches(keras.utils.PyDataset):
         self._batches = np.array_split(order, len(self))
 
 
-class SecondBatches(keras.utils.PyDataset):
+class SecondBatches(_ClipBatches):
     """Every usable second of some clips, in order.
 
     Parameters

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from skavsc.classifiers._augmentation import Augmentation
 from skavsc.classifiers._batches import CropBatches, SecondBatches
 from skavsc.classifiers._data import TrainingSet, one_hot
+from skavsc.classifiers._optimizer import Adam
 from skavsc.classifiers._streams import ClipStreams
 from skavsc.networks import fusion_network
 
@@ -39,7 +40,7 @@ class Plan:
 def compile_network(network: keras.Model, learning_rate: float, loss: keras.losses.Loss) -> None:
     """Compile for Adam, anew where it was compiled before."""
     network.compile(
-        optimizer=keras.optimizers.Adam(learning_rate),
+        optimizer=Adam(learning_rate),
         loss=loss,
         metrics=["accuracy"],
         # On TensorFlow XLA is refused under seeds, and without them it costs seconds a fit.
@@ -146,6 +147,10 @@ def train_on_crops(
             ConvergenceWarning,
             stacklevel=2,
         )
+    finally:
+        for used in (batches, judged):
+            if used is not None:
+                used.release()
     return {
         name: [float(value) for value in values] for name, values in network.history.history.items()
     }

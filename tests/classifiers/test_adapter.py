@@ -170,6 +170,22 @@ def test_seeds_leave_the_callers_generators_alone(data):
     assert np.random.rand() == expected  # noqa: NPY002
 
 
+def test_seeds_end_with_the_fit_in_a_fresh_process():
+    code = (
+        "import keras, numpy as np\n"
+        "from skavsc.classifiers._adapter import SceneKerasClassifier\n"
+        "def build():\n"
+        "    network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])\n"
+        "    network.compile('sgd', 'mse')\n"
+        "    return network\n"
+        "X, y = np.ones((4, 4)), np.array([0, 1, 0, 1])\n"
+        "SceneKerasClassifier(build, random_state=0, verbose=0).fit(X, y)\n"
+        # Shuffles by an operation of the backend, without a seed.
+        "build().fit(X, np.ones((4, 2)), verbose=0)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
 def test_pickle_loads_in_a_fresh_process(data, tmp_path):
     X, y = data
     fitted = classifier().fit(X, y)
