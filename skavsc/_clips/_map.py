@@ -90,14 +90,8 @@ def map_clips(
     with open_rows(len(sources), shape, cache, mmap_mode) as rows:
         clips = _write_known(rows, sources, keys, shape, cache)
         results = computed(Work(extract, cache, shape, on_error), prepare, clips, n_jobs)
-        bar = tqdm(
-            total=len(sources),
-            initial=len(sources) - len(clips),
-            desc=description,
-            unit="clip",
-            disable=not verbose,
-        )
-        with bar, contextlib.closing(results):
+        progress = _progress(verbose, description, len(sources), len(clips))
+        with progress as bar, contextlib.closing(results):
             failures = _write_computed(rows, results, keys, shape, bar)
         result = rows.finish(keys)
     if failures:
@@ -108,6 +102,17 @@ def map_clips(
             stacklevel=3,
         )
     return result
+
+
+def _progress(
+    verbose: int | bool, description: str, n_clips: int, n_computed: int
+) -> contextlib.AbstractContextManager[tqdm | None]:
+    """Give a progress bar, or None."""
+    # Not a disabled one: all of them take a lock that forked processes share, so that the others
+    # would wait for ever if one were killed while it held the lock.
+    if not verbose:
+        return contextlib.nullcontext()
+    return tqdm(total=n_clips, initial=n_clips - n_computed, desc=description, unit="clip")
 
 
 def _missing(shape: tuple[int, ...]) -> Features:
@@ -140,7 +145,7 @@ def _write_computed(
     results: Iterable[Done],
     keys: list[str | None],
     shape: tuple[int, ...],
-    bar: tqdm,
+    bar: tqdm | None,
 ) -> dict[int, MediaError]:
     """Write the rows of clips as they come, note their keys, and give the errors."""
     failures = {}
@@ -150,5 +155,6 @@ def _write_computed(
             outcome = _missing(shape)
         rows.write(row, outcome)
         keys[row] = key
-        bar.update()
+        if bar is not None:
+            bar.update()
     return failures
