@@ -80,7 +80,10 @@ def speed(n_turns: int, n_clips: int, epochs: int) -> None:
     targets = np.eye(10, dtype=np.float32)[y]
     bare = audio_network(10)
     bare.compile(
-        keras.optimizers.Adam(1e-3), "categorical_crossentropy", ["accuracy"], jit_compile=False
+        keras.optimizers.Adam(1e-3),
+        "categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=False,
     )
 
     candidates: dict[str, Callable[[], object]] = {

@@ -1,8 +1,8 @@
-"""What the crops of a batch go through in training: mixup, then masks."""
+"""What the crops of a batch go through in training: mixup, masks, changes of frames, gaps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ def scale_blocks(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def mix(values: NDArray[Any], partners: NDArray[np.intp], share: NDArray[Any]) -> NDArray[Any]:
     """Mix each example with its partner: ``share`` of the one, the rest of the other."""
-    share = share.reshape(-1, *[1] * (values.ndim - 1)).astype(values.dtype)
+    share = _each(share, values).astype(values.dtype)
     return share * values + (1 - share) * values[partners]
 
 
@@ -61,6 +61,61 @@ def mask_blocks(
     hidden = bands[:, :, None, None] | frames[:, None, :, None]
     means = blocks.mean(axis=(1, 2), keepdims=True)
     return {**inputs, stream: np.where(hidden, means, blocks)}
+
+
+def flip_frames(inputs: Inputs, rng: np.random.Generator, *, stream: str) -> Inputs:
+    """Mirror the frames of every other example, left to right, all those of one alike."""
+    frames = inputs[stream]
+    flipped = rng.random(len(frames)) < 0.5
+    return {**inputs, stream: np.where(_each(flipped, frames), frames[..., ::-1, :], frames)}
+
+
+def brighten_frames(
+    inputs: Inputs, rng: np.random.Generator, *, stream: str, limit: float
+) -> Inputs:
+    """Multiply the frames of each example by a factor of up to ``limit`` around 1.
+
+    Values stay within 0 to 255; negative ones, which stand for missing frames, stay as they are.
+    """
+    frames = inputs[stream]
+    factors = rng.uniform(1 - limit, 1 + limit, size=len(frames)).astype(frames.dtype)
+    brighter = np.minimum(_each(factors, frames) * frames, 255)
+    return {**inputs, stream: np.where(frames >= 0, brighter, frames)}
+
+
+def drop_streams(
+    inputs: Inputs, rng: np.random.Generator, *, rate: float, blanks: Mapping[str, float]
+) -> Inputs:
+    """Replace a whole stream of some examples, any of them with the same chance.
+
+    Parameters
+    ----------
+    inputs : dict of str to ndarray
+        The crops.
+    rng : numpy.random.Generator
+        Draws examples and streams.
+    rate : float
+        The probability that an example loses a stream.
+    blanks : mapping of str to float
+        What each stream is filled with; the same as where it is missing in prediction.
+
+    Returns
+    -------
+    dict of str to ndarray
+        The crops with streams replaced.
+    """
+    names = list(inputs)
+    n_examples = len(inputs[names[0]])
+    lost = np.where(rng.random(n_examples) < rate, rng.integers(len(names), size=n_examples), -1)
+    return {
+        name: np.where(_each(lost == index, inputs[name]), np.float32(blanks[name]), inputs[name])
+        for index, name in enumerate(names)
+    }
+
+
+def _each(values: NDArray[Any], blocks: NDArray[Any]) -> NDArray[Any]:
+    """Give one value an example the axes of the blocks."""
+    return values.reshape(-1, *[1] * (blocks.ndim - 1))
 
 
 def _runs(rng: np.random.Generator, n: int, length: int, longest: int) -> NDArray[np.bool_]:

@@ -275,9 +275,9 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         """Give what the adapter calls to train the network that it has built."""
         from skavsc.classifiers._training import train_on_crops
 
-        return functools.partial(train_on_crops, plan=self._plan(training.seed), training=training)
+        return functools.partial(train_on_crops, plan=self._plan(training), training=training)
 
-    def _plan(self, seed: int) -> Plan:
+    def _plan(self, training: TrainingSet) -> Plan:
         from skavsc.classifiers._training import Plan
 
         return Plan(
@@ -287,8 +287,8 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
             rate_patience=self.rate_patience,
             mixup_alpha=self.mixup_alpha,
             mixed=self._mixed,
-            augmentations=self._augmentations(),
-            seed=seed,
+            augmentations=(*self._augmentations(), *training.augmentations),
+            seed=training.seed,
             verbose=self.verbose,
         )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d
 
+from skavsc.classifiers._augmentation import Augmentation
 from skavsc.classifiers._streams import ClipStreams
 from skavsc.exceptions import MissingClipWarning, MissingModalityError
 
@@ -41,12 +43,50 @@ class LabelledClips:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Clips to train on, clips to stop by, all labels there are and the seed of this fit."""
+    """What a network is trained with.
+
+    Attributes
+    ----------
+    train : LabelledClips
+        The clips to train on.
+    held : LabelledClips or None
+        The clips to stop training by.
+    classes : ndarray of shape (n_classes,)
+        All labels there are.
+    seed : int
+        What everything random in this fit follows from.
+    augmentations : tuple of callables
+        What the crops go through after those that the classifier of this network has itself.
+    """
 
     train: LabelledClips
     held: LabelledClips | None
     classes: NDArray[Any]
     seed: int
+    augmentations: tuple[Augmentation, ...] = ()
+
+    def narrowed(self, name: str) -> TrainingSet:
+        """Give the clips that have the named stream, alone and free to start anywhere."""
+        return self._with(lambda labelled: _narrowed(labelled, name))
+
+    def on_frames(self) -> TrainingSet:
+        """Give the same clips with frames in place of their embeddings."""
+        return self._with(lambda labelled: replace(labelled, clips=labelled.clips.on_frames()))
+
+    def _with(self, change: Callable[[LabelledClips], LabelledClips]) -> TrainingSet:
+        held = None if self.held is None else change(self.held)
+        return replace(self, train=change(self.train), held=held)
+
+
+def _narrowed(labelled: LabelledClips, name: str) -> LabelledClips:
+    clips = ClipStreams({name: replace(labelled.clips.streams[name], stride=1)})
+    rows = labelled.rows[clips.usable_seconds[labelled.rows].any(axis=1)]
+    if len(rows) == 0:
+        raise MissingModalityError(
+            f"of {len(labelled.rows)} clips to train on, or held out, none has a whole second of "
+            f"{name}; each stream must be there in some of them"
+        )
+    return replace(labelled, clips=clips, rows=rows)
 
 
 def check_labels(y: Any, n_clips: int) -> NDArray[Any]:

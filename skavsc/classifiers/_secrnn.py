@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import clone
@@ -15,11 +15,21 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skavsc.classifiers._audio import AudioSceneClassifier
+from skavsc.classifiers._augmentation import (
+    Augmentation,
+    brighten_frames,
+    drop_streams,
+    flip_frames,
+)
 from skavsc.classifiers._base import SceneClassifier
-from skavsc.classifiers._data import LabelledClips, TrainingSet
-from skavsc.classifiers._streams import ClipStreams, Stream
+from skavsc.classifiers._data import TrainingSet
+from skavsc.classifiers._parts import frames_of, is_new, prepared, require_streams
+from skavsc.classifiers._streams import ClipStreams, EmbeddedFrames, FrameStream, Stream
 from skavsc.classifiers._visual import VisualSceneClassifier
-from skavsc.exceptions import MissingModalityError
+from skavsc.visual import ImageEmbedder, VGGPlacesEmbedder
+
+if TYPE_CHECKING:
+    import keras
 
 
 class SECRNNClassifier(SceneClassifier):
@@ -39,9 +49,13 @@ class SECRNNClassifier(SceneClassifier):
     fusion : {"late", "early"}, default="late"
         Early fusion joins the inner features of both networks in a bidirectional GRU; late
         fusion joins the probabilities of early fusion and of both networks in a softmax layer.
-    fine_tune : {"heads"} or None, default=None
-        What is trained in the last step: ``"heads"`` both subnetworks and the fusion (all but
-        the image network, which is not part of the features' way), None nothing.
+    fine_tune : {"heads", "all"} or None, default=None
+        What is trained in the last step: ``"heads"`` both subnetworks and the fusion, ``"all"``
+        the image network too (X then holds frames, see ``embedder``), None nothing.
+    embedder : ImageEmbedder or None, default=None
+        What turns frames into embeddings, and gives the image network that ``fine_tune="all"``
+        trains; it is cloned. With an embedder the field ``visual`` of X holds frames, without
+        one embeddings. None is a VGGPlacesEmbedder with ``fine_tune="all"``, else no embedder.
     units : int, default=64
         The units of the GRU of early fusion in each direction.
     learning_rate : float, default=1e-4
@@ -60,6 +74,17 @@ class SECRNNClassifier(SceneClassifier):
     mixup_alpha : float, default=0.0
         The parameter of the beta distribution of mixup of both streams jointly, at least 0; 0
         turns mixup off. The subnetworks have their own.
+    modality_dropout : float, default=0.0
+        The probability that an example in training loses one of its streams, in [0, 1), in all
+        steps. What is missing is 0 to the network: the middle of the scale of the sound, no
+        features of the picture. Above 0, clips that lack a stream (NaN) can be trained on and
+        predicted; with 0 they are an error.
+    flip : bool, default=False
+        Whether the frames of half of the examples are mirrored, left to right, in the last step;
+        only with ``fine_tune="all"``.
+    brightness : float, default=0.0
+        By how much frames are made brighter or darker at most in the last step: the factor is
+        random within 1 +/- brightness, in [0, 1]; only with ``fine_tune="all"``.
     label_smoothing : float, default=0.0
         How much of each target is spread over all classes, in [0, 1).
     class_weight : dict, "balanced" or None, default=None
@@ -84,6 +109,9 @@ class SECRNNClassifier(SceneClassifier):
         The fitted classifier of the sound.
     visual_ : VisualSceneClassifier
         The fitted classifier of the picture.
+    embedder_ : ImageEmbedder
+        What turns frames into embeddings; after ``fine_tune="all"`` with the image network that
+        was trained. Only if X held frames.
     history_ : dict of str to list of float
         The loss and accuracy after each epoch of the fusion and of the last step; those of the
         first two steps are in ``audio_.history_`` and ``visual_.history_``.
@@ -99,6 +127,14 @@ class SECRNNClassifier(SceneClassifier):
     X is a structured array with the fields ``audio``, (n_bands, n_frames, n_channels), and
     ``visual``, (n_frames, n_features), as `skavsc.fusion.ModalityUnion` makes it. Sound and
     picture of a crop are from the same moment.
+
+    With frames, ``visual`` is a field of objects, what `skavsc.visual.VideoFrameSampler` gives,
+    or of numbers (n_frames, height, width, 3)::
+
+        X = numpy.empty(n_clips, dtype=[("audio", "f4", (64, 500, 3)), ("visual", object)])
+
+    Embeddings are made once for the steps in which the image network does not change. In the
+    last one the frames of each clip are decoded once an epoch; they are never all in memory.
 
     References
     ----------
@@ -119,12 +155,17 @@ class SECRNNClassifier(SceneClassifier):
         "audio": [AudioSceneClassifier, FrozenEstimator, None],
         "visual": [VisualSceneClassifier, FrozenEstimator, None],
         "fusion": [StrOptions({"late", "early"})],
-        "fine_tune": [StrOptions({"heads"}), None],
+        "fine_tune": [StrOptions({"heads", "all"}), None],
+        "embedder": [ImageEmbedder, None],
         "units": [Interval(Integral, 1, None, closed="left")],
         "fine_tune_learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "modality_dropout": [Interval(Real, 0, 1, closed="left")],
+        "flip": ["boolean"],
+        "brightness": [Interval(Real, 0, 1, closed="both")],
     }
     _modality = "sound and picture"
     _mixed = ("audio", "visual")
+    embedder_: ImageEmbedder
 
     def __init__(
         self,
@@ -133,6 +174,7 @@ class SECRNNClassifier(SceneClassifier):
         *,
         fusion: str = "late",
         fine_tune: str | None = None,
+        embedder: ImageEmbedder | None = None,
         units: int = 64,
         learning_rate: float = 1e-4,
         fine_tune_learning_rate: float = 1e-6,
@@ -141,6 +183,9 @@ class SECRNNClassifier(SceneClassifier):
         patience: int = 80,
         rate_patience: int = 15,
         mixup_alpha: float = 0.0,
+        modality_dropout: float = 0.0,
+        flip: bool = False,
+        brightness: float = 0.0,
         label_smoothing: float = 0.0,
         class_weight: dict[Any, float] | str | None = None,
         validation_fraction: float = 0.15,
@@ -152,6 +197,7 @@ class SECRNNClassifier(SceneClassifier):
         self.visual = visual
         self.fusion = fusion
         self.fine_tune = fine_tune
+        self.embedder = embedder
         self.units = units
         self.learning_rate = learning_rate
         self.fine_tune_learning_rate = fine_tune_learning_rate
@@ -160,6 +206,9 @@ class SECRNNClassifier(SceneClassifier):
         self.patience = patience
         self.rate_patience = rate_patience
         self.mixup_alpha = mixup_alpha
+        self.modality_dropout = modality_dropout
+        self.flip = flip
+        self.brightness = brightness
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight
         self.validation_fraction = validation_fraction
@@ -167,14 +216,51 @@ class SECRNNClassifier(SceneClassifier):
         self.random_state = random_state
         self.verbose = verbose
 
+    def build_deployable(
+        self,
+        embedder: ImageEmbedder | None = None,
+        *,
+        image_size: int | tuple[int, int] = 224,
+    ) -> keras.Model:
+        """Join the image network and the fitted framework to one Keras model.
+
+        Parameters
+        ----------
+        embedder : ImageEmbedder, optional
+            The fitted embedder that made the field ``visual`` of X; by default ``embedder_``.
+        image_size : int or tuple of (int, int), default=224
+            The height and width of a frame in pixels.
+
+        Returns
+        -------
+        keras.Model
+            From ``[audio, visual]``, one second of audio features (n_bands, n_frames, n_channels)
+            and the RGB values 0 to 255 of its frames (n_frames, height, width, 3), to
+            probabilities in the order of ``classes_``: those of ``predict_proba_segments``. A
+            missing stream is all 0 (sound) or all negative (frames), for a framework trained with
+            ``modality_dropout``. It shares nothing with the classifier. Not compiled.
+
+        Raises
+        ------
+        ValueError
+            If there is no embedder, or it gives another number of features.
+        """
+        check_is_fitted(self)
+        from skavsc.classifiers._backbone import Backbone, copied
+
+        embedder = getattr(self, "embedder_", None) if embedder is None else embedder
+        if embedder is None:
+            raise ValueError(
+                "the framework was fitted on embeddings; pass embedder=, the fitted embedder that "
+                "made them"
+            )
+        backbone = Backbone.of(embedder)
+        backbone.network.trainable = False
+        return backbone.before(copied(self.keras_classifier_.model_), image_size)
+
     def _streams(self, X: Any, *, reset: bool) -> ClipStreams:
         if reset and not (self.warm_start and hasattr(self, "audio_")):
-            self.audio_ = self._subclassifier(
-                self.audio, AudioSceneClassifier(verbose=self.verbose)
-            )
-            self.visual_ = self._subclassifier(
-                self.visual, VisualSceneClassifier(verbose=self.verbose)
-            )
+            self._begin(X)
         ratio, rest = divmod(self.audio_.segment_frames, self.visual_.segment_frames)
         if rest:
             raise ValueError(
@@ -182,28 +268,52 @@ class SECRNNClassifier(SceneClassifier):
                 f"{self.visual_.segment_frames} of picture (segment_frames of the audio and "
                 "visual classifiers); the first must be a multiple of the second"
             )
+        frames: Any = None
+        picture = X
+        if hasattr(self, "embedder_"):
+            frames = frames_of(X)
+            picture = self.embedder_.transform(frames)
         # A prefit subclassifier keeps its shape, so that features of another are refused.
-        streams = {
-            "audio": self.audio_._stream(X, reset=reset and _is_new(self.audio_), stride=ratio),
-            "visual": self.visual_._stream(X, reset=reset and _is_new(self.visual_)),
-        }
-        clips = ClipStreams(streams)
-        lacking = np.flatnonzero(~clips.usable_seconds.any(axis=1))
-        if len(lacking):
-            raise MissingModalityError(
-                f"{len(lacking)} of {clips.n_clips} clips have no second with both sound and "
-                f"picture (the first is row {lacking[0]}); leave them out, or use "
-                "LateFusionClassifier, which predicts from what is there"
-            )
+        audio = self.audio_._stream(X, reset=reset and is_new(self.audio_), stride=ratio)
+        visual = self.visual_._stream(picture, reset=reset and is_new(self.visual_))
+        if frames is not None:
+            visual = EmbeddedFrames(visual.data, visual.segment_frames, frames=frames)
+        clips = ClipStreams(
+            {"audio": audio, "visual": visual}, any_will_do=self.modality_dropout > 0
+        )
+        require_streams(clips)
         return clips
 
-    def _subclassifier(self, given: Any, default: SceneClassifier) -> Any:
-        if isinstance(given, FrozenEstimator):
-            check_is_fitted(given.estimator)
-            return given.estimator
-        classifier = default if given is None else clone(given)
-        classifier._validate_params()
-        return classifier
+    def _begin(self, X: Any) -> None:
+        """Make the parts, those that are given as copies."""
+        if (self.flip or self.brightness) and self.fine_tune != "all":
+            raise ValueError(
+                f"flip={self.flip} and brightness={self.brightness} change frames, which only "
+                f'fine_tune="all" trains on; fine_tune is {self.fine_tune!r}'
+            )
+        self.audio_ = prepared(self.audio, AudioSceneClassifier(verbose=self.verbose))
+        self.visual_ = prepared(self.visual, VisualSceneClassifier(verbose=self.verbose))
+        if hasattr(self, "embedder_"):
+            del self.embedder_
+        if self.embedder is not None or self.fine_tune == "all":
+            embedder = VGGPlacesEmbedder() if self.embedder is None else clone(self.embedder)
+            self.embedder_ = embedder.fit(frames_of(X))
+
+    def _augmentations(self, on_frames: bool = False) -> tuple[Augmentation, ...]:
+        changes: list[Augmentation] = []
+        if on_frames and self.flip:
+            changes.append(functools.partial(flip_frames, stream="visual"))
+        if on_frames and self.brightness:
+            changes.append(
+                functools.partial(brighten_frames, stream="visual", limit=self.brightness)
+            )
+        if self.modality_dropout:
+            picture = FrameStream if on_frames else Stream
+            blanks = {"audio": Stream.blank, "visual": picture.blank}
+            changes.append(
+                functools.partial(drop_streams, rate=self.modality_dropout, blanks=blanks)
+            )
+        return tuple(changes)
 
     def _fit_set(self, training: TrainingSet, *, going_on: bool, epochs: int | None = None) -> Self:
         steps: list[tuple[str, Any, Any]] = [
@@ -218,7 +328,8 @@ class SECRNNClassifier(SceneClassifier):
                         f"{classifier.classes_.tolist()}, y holds {training.classes.tolist()}"
                     )
                 continue
-            classifier._fit_set(_only(training, name), going_on=going_on, epochs=epochs)
+            part = replace(training.narrowed(name), augmentations=self._augmentations())
+            classifier._fit_set(part, going_on=going_on, epochs=epochs)
         return super()._fit_set(training, going_on=going_on, epochs=epochs)
 
     def _builder(self, training: TrainingSet) -> Callable[[], Any]:
@@ -234,27 +345,34 @@ class SECRNNClassifier(SceneClassifier):
         )
 
     def _procedure(self, training: TrainingSet) -> Callable[..., dict[str, list[float]]]:
-        from skavsc.classifiers._training import train_fusion
+        from skavsc.classifiers._backbone import Backbone
+        from skavsc.classifiers._training import FineTuning, train_fusion
 
-        return functools.partial(
-            train_fusion,
-            plan=self._plan(training.seed),
-            training=training,
-            trained=[self.audio_.keras_classifier_.model_, self.visual_.keras_classifier_.model_],
-            fine_tune_learning_rate=self.fine_tune_learning_rate if self.fine_tune else None,
-        )
+        plan, last = self._plan(training), None
+        backbone = Backbone.of(self.embedder_) if self.fine_tune == "all" else None
+        if self.fine_tune is not None:
+            changes = self._augmentations(on_frames=backbone is not None)
+            last = FineTuning(
+                replace(plan, label="fine-tuning", augmentations=changes),
+                self.fine_tune_learning_rate,
+                backbone,
+            )
 
+        def train(network: keras.Model, clips: ClipStreams, *data: Any, **options: Any) -> Any:
+            parts = [self.audio_.keras_classifier_.model_, self.visual_.keras_classifier_.model_]
+            history = train_fusion(
+                network,
+                clips,
+                *data,
+                trained=parts,
+                fine_tuning=last,
+                plan=plan,
+                training=training,
+                **options,
+            )
+            picture = clips.streams["visual"]
+            if backbone is not None and isinstance(picture, EmbeddedFrames):
+                self.embedder_ = backbone.as_embedder(self.embedder_, picture.frames)
+            return history
 
-def _is_new(classifier: SceneClassifier) -> bool:
-    return not hasattr(classifier, "classes_")
-
-
-def _only(training: TrainingSet, name: str) -> TrainingSet:
-    """Give the same training and held-out rows with one stream alone, free to start anywhere."""
-
-    def narrow(labelled: LabelledClips) -> LabelledClips:
-        stream: Stream = labelled.clips.streams[name]
-        return replace(labelled, clips=ClipStreams({name: replace(stream, stride=1)}))
-
-    held = None if training.held is None else narrow(training.held)
-    return replace(training, train=narrow(training.train), held=held)
+        return train

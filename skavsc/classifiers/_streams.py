@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,10 @@ class Stream:
     stride: int = 1
     block_scaled: bool = False
 
+    #: What a second is filled with where the stream is missing and the network can do without:
+    #: a constant block is 0 after scaling, and the embedding of no real frame is 0 throughout.
+    blank: ClassVar[float] = 0.0
+
     @property
     def n_seconds(self) -> int:
         """The whole seconds of a clip."""
@@ -41,6 +45,11 @@ class Stream:
     def n_starts(self) -> int:
         """The possible starts of a crop of one second."""
         return (self.data.shape[-2] - self.segment_frames) // self.stride + 1
+
+    @property
+    def segment_shape(self) -> tuple[int, ...]:
+        """The shape of one second."""
+        return (*self.data.shape[1:-2], self.segment_frames, self.data.shape[-1])
 
     def take(self, clip: int, first_frame: int) -> NDArray[Any]:
         """Give one second of a clip."""
@@ -66,6 +75,44 @@ class Stream:
         return usable
 
 
+@dataclass(frozen=True)
+class EmbeddedFrames(Stream):
+    """The embeddings of frames, with the frames that they were made of.
+
+    Attributes
+    ----------
+    frames : sequence of n_clips items
+        Each of shape (n_frames, height, width, 3), perhaps decoded when it is made an array;
+        None for a clip without frames.
+    """
+
+    frames: Sequence[Any] = ()
+
+
+@dataclass(frozen=True)
+class FrameStream(EmbeddedFrames):
+    """The frames themselves; usable are those whose embeddings hold no NaN."""
+
+    blank: ClassVar[float] = -1.0
+    _decoded: dict[int, NDArray[Any]] = field(default_factory=dict, repr=False)
+
+    @property
+    def segment_shape(self) -> tuple[int, ...]:
+        """The shape of one second."""
+        image = next(item.shape[1:] for item in self.frames if item is not None)
+        return (self.segment_frames, *image)
+
+    def take(self, clip: int, first_frame: int) -> NDArray[Any]:
+        """Give the frames of one second of a clip, which is decoded whole."""
+        frames = self._decoded.get(clip)
+        if frames is None:
+            frames = np.asarray(self.frames[clip])
+            # The last one only: the seconds of a clip are asked for one after the other.
+            self._decoded.clear()
+            self._decoded[clip] = frames
+        return frames[first_frame : first_frame + self.segment_frames]
+
+
 class ClipStreams:
     """The aligned streams of a set of clips, with what can be used of each clip.
 
@@ -73,41 +120,56 @@ class ClipStreams:
     ----------
     streams : mapping of str to Stream
         The modalities, all of the same clips.
+    any_will_do : bool, default=False
+        Whether a second is usable where at least one stream is whole, the others being left
+        blank, and not only where all are.
 
     Attributes
     ----------
     usable_starts : ndarray of shape (n_clips, n_starts), bool
-        The starts at which a crop of every stream is whole.
+        The starts at which a crop can be taken.
     usable_seconds : ndarray of shape (n_clips, n_seconds), bool
-        The seconds in which every stream is whole.
+        The seconds that can be judged.
     """
 
-    def __init__(self, streams: Mapping[str, Stream]) -> None:
+    def __init__(self, streams: Mapping[str, Stream], *, any_will_do: bool = False) -> None:
         self.streams = dict(streams)
+        self.any_will_do = any_will_do
+        self.n_clips = len(next(iter(self.streams.values())).data)
         n_starts = min(stream.n_starts for stream in self.streams.values())
         n_seconds = min(stream.n_seconds for stream in self.streams.values())
-        self.n_clips = len(next(iter(self.streams.values())).data)
-        self.usable_starts = np.ones((self.n_clips, n_starts), dtype=bool)
-        self.usable_seconds = np.ones((self.n_clips, n_seconds), dtype=bool)
-        for stream in self.streams.values():
+        self._whole: dict[str, NDArray[np.bool_]] = {}
+        starts, seconds = [], []
+        for name, stream in self.streams.items():
             windows = np.lib.stride_tricks.sliding_window_view(
                 stream.usable_frames(), stream.segment_frames, axis=1
             )
             whole: NDArray[np.bool_] = np.all(windows, axis=-1)
-            self.usable_starts &= whole[:, :: stream.stride][:, :n_starts]
-            self.usable_seconds &= whole[:, :: stream.segment_frames][:, :n_seconds]
+            self._whole[name] = whole
+            starts.append(whole[:, :: stream.stride][:, :n_starts])
+            seconds.append(whole[:, :: stream.segment_frames][:, :n_seconds])
+        combine = np.logical_or if any_will_do else np.logical_and
+        self.usable_starts: NDArray[np.bool_] = combine.reduce(starts)
+        self.usable_seconds: NDArray[np.bool_] = combine.reduce(seconds)
+
+    def on_frames(self) -> ClipStreams:
+        """Give the same clips with frames in place of their embeddings."""
+        streams = {
+            name: FrameStream(
+                stream.data, stream.segment_frames, stream.stride, frames=stream.frames
+            )
+            if isinstance(stream, EmbeddedFrames)
+            else stream
+            for name, stream in self.streams.items()
+        }
+        return ClipStreams(streams, any_will_do=self.any_will_do)
 
     def crops(
         self, clips: NDArray[np.intp], starts: NDArray[np.intp]
     ) -> dict[str, NDArray[np.float32]]:
         """Give one second of each of the named clips, all streams from the same moment."""
         return {
-            name: np.stack(
-                [
-                    stream.take(clip, start * stream.stride)
-                    for clip, start in zip(clips, starts, strict=True)
-                ]
-            ).astype(np.float32, copy=False)
+            name: self._cut(name, clips, starts * stream.stride)
             for name, stream in self.streams.items()
         }
 
@@ -116,11 +178,16 @@ class ClipStreams:
     ) -> dict[str, NDArray[np.float32]]:
         """Give the named seconds of the named clips."""
         return {
-            name: np.stack(
-                [
-                    stream.take(clip, second * stream.segment_frames)
-                    for clip, second in zip(clips, seconds, strict=True)
-                ]
-            ).astype(np.float32, copy=False)
+            name: self._cut(name, clips, seconds * stream.segment_frames)
             for name, stream in self.streams.items()
         }
+
+    def _cut(
+        self, name: str, clips: NDArray[np.intp], first_frames: NDArray[np.intp]
+    ) -> NDArray[np.float32]:
+        stream, whole = self.streams[name], self._whole[name]
+        cut = np.full((len(clips), *stream.segment_shape), stream.blank, dtype=np.float32)
+        for row, (clip, first) in enumerate(zip(clips, first_frames, strict=True)):
+            if whole[clip, first]:
+                cut[row] = stream.take(clip, first)
+        return cut

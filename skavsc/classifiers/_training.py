@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from tqdm import tqdm
 
 from skavsc.classifiers._augmentation import Augmentation
+from skavsc.classifiers._backbone import Backbone
 from skavsc.classifiers._batches import CropBatches, SecondBatches
 from skavsc.classifiers._data import TrainingSet, one_hot
 from skavsc.classifiers._optimizer import Adam
@@ -168,16 +169,27 @@ def build_fusion(
     return fusion_network(n_classes, readout=readout, audio=audio(), visual=visual(), units=units)
 
 
+@dataclass(frozen=True)
+class FineTuning:
+    """How everything is trained together at the end; with a backbone on frames, it included."""
+
+    plan: Plan
+    learning_rate: float
+    backbone: Backbone | None
+
+
 def train_fusion(
     network: keras.Model,
+    clips: ClipStreams,
     *data: Any,
     trained: list[keras.Model],
-    fine_tune_learning_rate: float | None,
+    fine_tuning: FineTuning | None,
     epochs: int,
+    initial_epoch: int,
     plan: Plan,
-    **options: Any,
+    training: TrainingSet,
 ) -> dict[str, list[float]]:
-    """Train the fusion of frozen, trained subnetworks, then all of it where a rate is given."""
+    """Train the fusion of frozen, trained subnetworks, then all of it where that is asked for."""
     # The early readout has no use for the subnetworks' scores, so it lacks those layers.
     own = {layer.name: layer for layer in network.layers}
     pairs = [
@@ -185,17 +197,38 @@ def train_fusion(
     ]
     for layer, source in pairs:
         layer.set_weights(source.get_weights())
-    history = train_on_crops(network, *data, epochs=epochs, plan=plan, **options)
-    if fine_tune_learning_rate is None:
+    history = train_on_crops(
+        network,
+        clips,
+        *data,
+        epochs=epochs,
+        initial_epoch=initial_epoch,
+        plan=plan,
+        training=training,
+    )
+    if fine_tuning is None:
         return history
     first_rate, loss = float(network.optimizer.learning_rate), network.loss
-    for layer, _ in pairs:
+    whole, backbone = network, fine_tuning.backbone
+    if backbone is not None:
+        training = training.on_frames()
+        clips = training.train.clips
+        # It shares its layers with the network and the backbone, which are thereby trained.
+        whole = backbone.before(network, clips.streams["visual"].segment_shape[1:3])
+    frozen = [layer for layer, _ in pairs] + ([] if backbone is None else [backbone.network])
+    for layer in frozen:
         layer.trainable = True
-    compile_network(network, fine_tune_learning_rate, loss)
-    options["initial_epoch"] = options["initial_epoch"] + len(history["loss"])
-    plan = replace(plan, label="fine-tuning")
-    more = train_on_crops(network, *data, epochs=epochs, plan=plan, **options)
-    for layer, _ in pairs:
+    compile_network(whole, fine_tuning.learning_rate, loss)
+    more = train_on_crops(
+        whole,
+        clips,
+        *data,
+        epochs=epochs,
+        initial_epoch=initial_epoch + len(history["loss"]),
+        plan=fine_tuning.plan,
+        training=training,
+    )
+    for layer in frozen:
         layer.trainable = False
     compile_network(network, first_rate, loss)
     return {name: history[name] + more[name] for name in history}

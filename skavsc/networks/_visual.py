@@ -18,7 +18,7 @@ def visual_network(
     *,
     backbone: str | None = "vgg16",
     n_frames: int = 5,
-    image_size: int = 224,
+    image_size: int | tuple[int, int] = 224,
     n_features: int = 512,
     pooling: str = "avg",
     preprocessing: str = "places365",
@@ -39,7 +39,7 @@ def visual_network(
         frames, which is how it is trained while the image network is frozen.
     n_frames : int, default=5
         The frames of a segment: 1 s at 5 frames a second.
-    image_size : int, default=224
+    image_size : int or tuple of (int, int), default=224
         The height and width of a frame in pixels; only with a backbone.
     n_features : int, default=512
         The pooled features of a frame; only without a backbone.
@@ -88,8 +88,10 @@ def visual_network(
         inputs = keras.Input((n_frames, n_features), name="visual")
         x = inputs
     elif backbone == "vgg16":
-        inputs = keras.Input((n_frames, image_size, image_size, 3), name="visual")
-        x = _frame_features(inputs, pooling, preprocessing, train_backbone)
+        inputs = _frames_input(n_frames, image_size)
+        base = vgg16_base(inputs.shape[2:])
+        base.trainable = train_backbone
+        x = _frame_features(inputs, base, pooling, preprocessing)
     else:
         raise ValueError(f'backbone={backbone!r} must be "vgg16" or None')
     if scale_frames:
@@ -108,16 +110,79 @@ def visual_network(
     return keras.Model(inputs, outputs, name="visual_network")
 
 
-def _frame_features(inputs: Any, pooling: str, preprocessing: str, trainable: bool) -> Any:
-    """Apply VGG16 to every frame, as if each were an image of its own, and pool the positions."""
+def with_backbone(
+    network: keras.Model,
+    backbone: keras.Model,
+    *,
+    image_size: int | tuple[int, int] = 224,
+    pooling: str | None = "avg",
+    preprocessing: str = "places365",
+) -> keras.Model:
+    """Put an image network before a network that begins at the features of frames.
+
+    Parameters
+    ----------
+    network : keras.Model
+        With an input named ``visual`` of shape (n_frames, n_features), as `visual_network` and
+        `fusion_network` build it.
+    backbone : keras.Model
+        From images to maps, or to features; like the network it becomes part of the new one.
+    image_size : int or tuple of (int, int), default=224
+        The height and width of a frame in pixels.
+    pooling : {"avg", "max"} or None, default="avg"
+        How the positions of maps are pooled; None for a backbone that gives features.
+    preprocessing : str, default="places365"
+        What is done to the RGB values 0..255 of a frame (see `ImagePreprocessing`).
+
+    Returns
+    -------
+    keras.Model
+        The network on frames (n_frames, height, width, 3) in place of their features. A frame
+        that is negative everywhere is missing: its features are 0. Not compiled.
+
+    Raises
+    ------
+    ValueError
+        If the backbone gives another number of features than the network takes.
+    """
+    inputs = [
+        _frames_input(given.shape[1], image_size)
+        if given.name == "visual"
+        else keras.Input(given.shape[1:], name=given.name)
+        for given in network.inputs
+    ]
+    parts: list[Any] = []
+    for given, new in zip(network.inputs, inputs, strict=True):
+        part = new
+        if given.name == "visual":
+            part = _frame_features(new, backbone, pooling, preprocessing)
+            if part.shape[-1] != given.shape[-1]:
+                raise ValueError(
+                    f"{backbone.name} gives {part.shape[-1]} features a frame, {network.name} "
+                    f"takes {given.shape[-1]}"
+                )
+        parts.append(part)
+    single = len(parts) == 1
+    outputs = network(parts[0] if single else parts)
+    return keras.Model(inputs[0] if single else inputs, outputs, name=f"{network.name}_on_frames")
+
+
+def _frames_input(n_frames: int, image_size: int | tuple[int, int]) -> Any:
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    return keras.Input((n_frames, height, width, 3), name="visual")
+
+
+def _frame_features(inputs: Any, base: keras.Model, pooling: str | None, preprocessing: str) -> Any:
+    """Apply an image network to every frame, as if each were an image of its own, and pool."""
     pools = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
-    if pooling not in pools:
+    if pooling is not None and pooling not in pools:
         raise ValueError(f"pooling={pooling!r} must be one of {sorted(pools)}")
     _, n_frames, height, width, n_colours = inputs.shape
-    base = vgg16_base((height, width, n_colours))
-    base.trainable = trainable
     # One batch of all frames of all segments: what TimeDistributed means, without its cost.
     x = ops.reshape(inputs, (-1, height, width, n_colours))
-    x = ImagePreprocessing(preprocessing, name="visual_preprocessing")(x)
-    x = pools[pooling](name="visual_pool")(base(x))
-    return ops.reshape(x, (-1, n_frames, x.shape[-1]))
+    x = base(ImagePreprocessing(preprocessing, name="visual_preprocessing")(x))
+    if pooling is not None:
+        x = pools[pooling](name="visual_pool")(x)
+    x = ops.reshape(x, (-1, n_frames, x.shape[-1]))
+    present = ops.any(ops.greater_equal(inputs, 0), axis=(2, 3, 4))
+    return ops.where(ops.expand_dims(present, -1), x, ops.zeros_like(x))

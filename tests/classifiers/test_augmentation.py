@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skavsc.classifiers._augmentation import mask_blocks, scale_blocks
+from skavsc.classifiers._augmentation import (
+    brighten_frames,
+    drop_streams,
+    flip_frames,
+    mask_blocks,
+    scale_blocks,
+)
 from skavsc.classifiers._batches import CropBatches
 from skavsc.classifiers._streams import ClipStreams, Stream
 from skavsc.networks import BlockScaling
@@ -125,3 +131,47 @@ def test_a_mask_over_everything_is_refused(features, small_audio, name, extent):
     X, y, _ = features
     with pytest.raises(ValueError, match=rf"{name}={extent} may hide all of the {extent}"):
         small_audio(**{name: extent}).fit(X, y)
+
+
+def frames_of(n_examples=200):
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, size=(n_examples, 5, 4, 6, 3)).astype("float32")
+
+
+def test_half_of_the_examples_are_mirrored_whole():
+    frames = frames_of()
+    given_back = flip_frames({"visual": frames}, np.random.default_rng(0), stream="visual")
+    same = (given_back["visual"] == frames).all(axis=(1, 2, 3, 4))
+    mirrored = (given_back["visual"] == frames[:, :, :, ::-1]).all(axis=(1, 2, 3, 4))
+    assert (same ^ mirrored).all()
+    assert 0.4 < mirrored.mean() < 0.6
+
+
+def test_brightness_stays_within_its_limit_and_the_range_of_pixels():
+    frames = frames_of()
+    frames[0, 2] = -1
+    changed = brighten_frames(
+        {"visual": frames}, np.random.default_rng(0), stream="visual", limit=0.3
+    )["visual"]
+    assert (changed[0, 2] == -1).all()
+    assert changed.max() <= 255
+    for before, after in zip(frames[1:], changed[1:], strict=True):
+        factors = after[(before > 0) & (after < 255)] / before[(before > 0) & (after < 255)]
+        assert 0.7 <= factors.min() <= factors.max() <= 1.3
+        np.testing.assert_allclose(factors, factors[0], rtol=1e-5)
+
+
+@given(rate=st.floats(0, 0.9), seed=st.integers(0, 2**31))
+@settings(max_examples=20, deadline=None)
+def test_streams_are_dropped_whole_and_never_both(rate, seed):
+    inputs = {"audio": np.ones((400, 3, 4, 2), "float32"), "visual": np.ones((400, 5), "float32")}
+    blanks = {"audio": 0.0, "visual": -1.0}
+    dropped = drop_streams(inputs, np.random.default_rng(seed), rate=rate, blanks=blanks)
+    gone = {}
+    for name, blocks in dropped.items():
+        blank = (blocks == blanks[name]).reshape(400, -1)
+        gone[name] = blank.all(axis=1)
+        assert (gone[name] == blank.any(axis=1)).all()
+    assert not (gone["audio"] & gone["visual"]).any()
+    share = (gone["audio"] | gone["visual"]).mean()
+    assert abs(share - rate) < 0.13

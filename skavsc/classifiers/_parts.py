@@ -1,0 +1,60 @@
+"""The parts of the framework, and what it asks of its clips."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from skavsc.classifiers._base import SceneClassifier
+from skavsc.classifiers._streams import ClipStreams
+from skavsc.exceptions import MissingModalityError
+
+
+def prepared(given: Any, default: SceneClassifier) -> Any:
+    """Give a subclassifier to be fitted, or the fitted one inside a FrozenEstimator."""
+    if isinstance(given, FrozenEstimator):
+        check_is_fitted(given.estimator)
+        return given.estimator
+    classifier = default if given is None else clone(given)
+    classifier._validate_params()
+    return classifier
+
+
+def is_new(classifier: SceneClassifier) -> bool:
+    """Tell whether a subclassifier has yet to be fitted."""
+    return not hasattr(classifier, "classes_")
+
+
+def frames_of(X: Any) -> list[Any]:
+    """Give the field ``visual`` of X as one item of frames, or None, a clip."""
+    names = getattr(getattr(X, "dtype", None), "names", None) or ()
+    if "visual" not in names:
+        raise ValueError(
+            f"X must be a structured array with the fields 'audio' and 'visual', it has {names}"
+        )
+    pictures = X["visual"]
+    if pictures.dtype != object and pictures.ndim != 5:
+        raise ValueError(
+            "the framework has an embedder, so that the field 'visual' of X must hold frames: "
+            "objects from a VideoFrameSampler, or numbers (clips, frames, height, width, 3); it "
+            f"is {pictures.dtype} of shape {pictures.shape}"
+        )
+    return list(pictures)
+
+
+def require_streams(clips: ClipStreams) -> None:
+    """Raise if a clip has nothing to be trained on or judged by."""
+    lacking = np.flatnonzero(~clips.usable_seconds.any(axis=1))
+    if len(lacking):
+        needed, remedy = "both sound and picture", "set modality_dropout above 0, "
+        if clips.any_will_do:
+            needed, remedy = "sound or picture", ""
+        raise MissingModalityError(
+            f"{len(lacking)} of {clips.n_clips} clips have no second with {needed} (the first is "
+            f"row {lacking[0]}); leave them out, {remedy}or use LateFusionClassifier, which "
+            "predicts from what is there"
+        )

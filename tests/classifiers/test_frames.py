@@ -1,0 +1,175 @@
+"""The framework on frames: embedded once, trained together with the image network, deployed."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from skavsc.classifiers._streams import ClipStreams, FrameStream, Stream
+from skavsc.media import write_clip
+from skavsc.visual import ImageEmbedder, LazyFrames, VGGPlacesEmbedder, VideoFrameSampler
+from skavsc.visual._networks import open_network
+
+pytestmark = pytest.mark.filterwarnings("ignore::skavsc.exceptions.UntrainedWeightsWarning")
+
+COLOURS = {"bus": (200, 40, 40), "park": (40, 180, 60), "tram": (50, 60, 200)}
+
+
+@pytest.fixture(scope="module")
+def filmed(tmp_path_factory, make_features):
+    """Twelve clips of 1 s, whose scenes differ in the colour of their films."""
+    X, y, _ = make_features(12, seconds=1)
+    folder = tmp_path_factory.mktemp("films")
+    rng = np.random.default_rng(0)
+    paths = []
+    for index, label in enumerate(y):
+        noise = rng.integers(-30, 30, size=(25, 48, 64, 3))
+        frames = np.clip(np.array(COLOURS[label]) + noise, 0, 255).astype("uint8")
+        paths.append(folder / f"{index}.mp4")
+        write_clip(paths[-1], frames, fps=25)
+    clips = np.empty(12, dtype=[("audio", "f4", X.dtype["audio"].shape), ("visual", object)])
+    clips["audio"] = X["audio"]
+    clips["visual"] = VideoFrameSampler(size=32, duration=1.0).transform(paths)
+    return clips, y
+
+
+@pytest.fixture(scope="module")
+def on_frames(small_audio, small_visual, small_framework):
+    """A function that makes a small framework with an embedder."""
+
+    def build(embedder=None, **options):
+        framework = small_framework(
+            **{"validation_fraction": 0, "epochs": 3, "batch_size": 6, **options}
+        )
+        # The features of random image networks would saturate the GRU.
+        framework.set_params(audio__epochs=1, visual__epochs=1, visual__scale_frames=True)
+        return framework.set_params(embedder=embedder or VGGPlacesEmbedder(weights=None))
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def tuned(filmed, on_frames):
+    options = {"fine_tune": "all", "fine_tune_learning_rate": 1e-5, "flip": True}
+    return on_frames(**options, brightness=0.2).fit(*filmed)
+
+
+def test_fine_tuning_all_moves_every_layer_of_vgg16(tuned):
+    before = open_network("vgg16", None, tuned.embedder_.seed_).model
+    after = tuned.embedder_.network
+    for layer in before.layers:
+        pairs = zip(layer.get_weights(), after.get_layer(layer.name).get_weights(), strict=True)
+        for old, new in pairs:
+            assert not np.array_equal(old, new), layer.name
+
+
+def test_fine_tuning_all_learns(tuned, filmed):
+    loss = tuned.history_["loss"]
+    assert len(loss) == 6
+    # The fusion alone would not get far at that rate.
+    assert loss[-1] < loss[2] - 0.1
+    assert tuned.score(*filmed) > 0.9
+
+
+def test_frames_are_films_that_were_never_all_decoded(filmed):
+    assert all(isinstance(frames, LazyFrames) for frames in filmed[0]["visual"])
+
+
+def test_prediction_uses_the_image_network_that_was_trained(tuned, filmed):
+    X, _ = filmed
+    network = tuned.build_deployable(image_size=32)
+    frames = np.stack([np.asarray(item) for item in X["visual"]]).astype("float32")
+    deployed = np.asarray(network([X["audio"], frames]))
+    np.testing.assert_allclose(deployed, tuned.predict_proba(X), atol=1e-4)
+
+
+def test_a_pickle_predicts_the_same(tuned, filmed):
+    again = pickle.loads(pickle.dumps(tuned))
+    np.testing.assert_allclose(
+        again.predict_proba(filmed[0]), tuned.predict_proba(filmed[0]), atol=1e-6
+    )
+
+
+def embedded(clips, embedder):
+    embeddings = embedder.fit_transform(clips["visual"])
+    dtype = [("audio", "f4", clips.dtype["audio"].shape), ("visual", "f4", embeddings.shape[1:])]
+    X = np.empty(len(clips), dtype=dtype)
+    X["audio"], X["visual"] = clips["audio"], embeddings
+    return X
+
+
+def test_without_training_the_image_network_frames_are_but_another_way_in(filmed, on_frames):
+    clips, y = filmed
+    embedder = ImageEmbedder("squeezenet11")
+    X = embedded(clips, embedder)
+    by_frames = on_frames(embedder).fit(clips, y)
+    by_embeddings = on_frames(embedder).set_params(embedder=None).fit(X, y)
+    expected = by_embeddings.predict_proba(X)
+    np.testing.assert_array_equal(by_frames.predict_proba(clips), expected)
+    deployable = by_embeddings.build_deployable(embedder.fit(clips["visual"]), image_size=(32, 32))
+    frames = np.stack([np.asarray(item) for item in clips["visual"]]).astype("float32")
+    deployed = np.asarray(deployable([clips["audio"], frames]))
+    np.testing.assert_allclose(deployed, expected, atol=1e-4)
+    # The network that was handed out is the caller's own.
+    deployable.set_weights([np.zeros_like(weight) for weight in deployable.get_weights()])
+    np.testing.assert_array_equal(by_embeddings.predict_proba(X), expected)
+    with pytest.raises(ValueError, match="pass embedder="):
+        by_embeddings.build_deployable()
+
+
+def test_frames_without_an_embedder_and_embeddings_with_one(filmed, features, on_frames):
+    clips, y = filmed
+    with pytest.raises(ValueError, match=r"visual features must be numbers"):
+        on_frames().set_params(embedder=None).fit(clips, y)
+    with pytest.raises(ValueError, match="must hold frames"):
+        on_frames().fit(features[0], features[1])
+    with pytest.raises(ValueError, match="structured array"):
+        on_frames().fit(clips["audio"], y)
+
+
+def test_changes_of_frames_need_frames(features, small_framework):
+    for option in ({"flip": True}, {"brightness": 0.1}):
+        with pytest.raises(ValueError, match='only fine_tune="all" trains on'):
+            small_framework(**option).fit(*features[:2])
+
+
+class Film:
+    """Frames whose values are their numbers, and how often they were read."""
+
+    def __init__(self, n_frames):
+        self.shape = (n_frames, 2, 3, 3)
+        self.reads = 0
+
+    def __array__(self, dtype=None, copy=None):
+        self.reads += 1
+        frames = np.broadcast_to(np.arange(self.shape[0])[:, None, None, None], self.shape)
+        return frames.astype(dtype or "uint8")
+
+
+def test_frames_are_cut_where_their_embeddings_are_and_each_film_is_read_once():
+    films = [Film(15), Film(15)]
+    embeddings = np.zeros((2, 15, 4), dtype="float32")
+    embeddings[1, 12] = np.nan
+    clips = ClipStreams({"visual": FrameStream(embeddings, 5, frames=films)})
+    assert clips.usable_seconds.tolist() == [[True] * 3, [True, True, False]]
+    cut = clips.seconds(np.array([0, 0, 0, 1, 1]), np.array([0, 1, 2, 0, 1]))["visual"]
+    assert cut.shape == (5, 5, 2, 3, 3)
+    assert cut[:, 0, 0, 0, 0].tolist() == [0, 5, 10, 0, 5]
+    assert [film.reads for film in films] == [1, 1]
+
+
+def test_what_is_missing_is_blank():
+    audio = np.ones((2, 4, 10, 1), dtype="float32")
+    audio[1] = np.nan
+    embeddings = np.zeros((2, 10, 4), dtype="float32")
+    embeddings[0] = np.nan
+    clips = ClipStreams(
+        {"audio": Stream(audio, 5), "visual": FrameStream(embeddings, 5, frames=[None, Film(10)])},
+        any_will_do=True,
+    )
+    assert clips.usable_seconds.all()
+    cut = clips.seconds(np.array([0, 1]), np.array([1, 1]))
+    assert (cut["audio"][0] == 1).all()
+    assert (cut["audio"][1] == 0).all()
+    assert (cut["visual"][0] == -1).all()
+    assert cut["visual"][1, 0, 0, 0, 0] == 5
