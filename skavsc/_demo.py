@@ -27,7 +27,7 @@ from skavsc.fusion import ModalityUnion
 from skavsc.visual import VGGPlacesEmbedder, VideoFrameSampler
 
 KINDS: dict[str, Literal["gammatone", "mel"]] = {"log-mel": "mel", "gammatone": "gammatone"}
-N_SCENES, N_LOCATIONS, CLIPS_PER_LOCATION, DURATION = 4, 7, 3, 3.0
+N_SCENES, N_LOCATIONS, CLIPS_PER_LOCATION, DURATION, N_FOLDS = 4, 7, 3, 3.0, 3
 
 _PREDICT = """
 import sys, joblib, pandas
@@ -118,12 +118,12 @@ def run_demo(
     say("2. Turning the files into features: gammatone and log-mel, and VGG16 on frames")
     features = _features(X, weights, verbose)
 
-    say("3. Training and testing with whole locations held out, in three folds")
+    say(f"3. Training and testing with whole locations held out, in {N_FOLDS} folds")
     table = published_table(
         features,
         y,
         groups=groups,
-        cv=StratifiedGroupKFold(3),
+        cv=StratifiedGroupKFold(N_FOLDS),
         framework=small_set_framework(),
         verbose=verbose,
     )
@@ -210,7 +210,7 @@ def _report(text: str, table: pd.DataFrame, best: str, weights: str | None) -> s
     return f"""# Audio-visual scene classification of generated scenes
 
 {N_SCENES} scenes, {N_LOCATIONS - 1} locations each, {CLIPS_PER_LOCATION} clips a location, \
-{DURATION:g} s a clip; three folds with whole locations held out. Chance is \
+{DURATION:g} s a clip; {N_FOLDS} folds with whole locations held out. Chance is \
 {100 / N_SCENES:.0f} % accuracy and a log loss of {np.log(N_SCENES):.3f}.
 Weights of VGG16: {eyes}.
 

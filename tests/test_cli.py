@@ -56,6 +56,7 @@ def test_demo_from_rendering_to_the_prediction_of_a_fresh_process(tmp_path, monk
     monkeypatch.setattr(_demo, "N_LOCATIONS", 4)
     monkeypatch.setattr(_demo, "CLIPS_PER_LOCATION", 2)
     monkeypatch.setattr(_demo, "DURATION", 1.0)
+    monkeypatch.setattr(_demo, "N_FOLDS", 2)
     monkeypatch.setattr(_demo, "small_set_framework", small_framework)
     assert main(["demo", "--directory", str(tmp_path), "--quiet"]) == 0
     shown = capsys.readouterr().out

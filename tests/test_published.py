@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.model_selection import StratifiedGroupKFold
 
 from skavsc import (
     AudioSceneClassifier,
@@ -18,7 +17,7 @@ from skavsc import (
 def table():
     rng = np.random.default_rng(0)
     y = np.array(["bus", "park"])[np.arange(24) % 2]
-    groups = np.arange(24) // 2
+    groups = np.arange(24) // 4
     X = np.zeros(24, dtype=[("audio", "f4", (8, 50, 1)), ("visual", "f4", (5, 6))])
     X["audio"] = rng.normal(-40, 4, size=X["audio"].shape)
     X["visual"] = rng.normal(size=X["visual"].shape)
@@ -37,7 +36,7 @@ def table():
         {"noise": X, "loud": loud},
         y,
         groups=groups,
-        cv=StratifiedGroupKFold(2),
+        cv=[(np.arange(16), np.arange(16, 24))],
         framework=framework,
     )
 
@@ -46,7 +45,7 @@ def test_has_a_row_for_every_cell(table):
     assert table.index.tolist() == [
         (kind, cell) for kind in ("noise", "loud") for cell in ("audio", "visual", "early", "late")
     ]
-    assert (table["n_clips"] == 24).all()
+    assert (table["n_clips"] == 8).all()
     assert {"accuracy", "accuracy_low", "accuracy_high", "macro_log_loss"} <= set(table.columns)
 
 

@@ -1,0 +1,156 @@
+"""Clip tables through scikit-learn's tools, from files to probabilities."""
+
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, cross_val_score
+from sklearn.pipeline import Pipeline
+
+from skavsc import (
+    AudioSceneClassifier,
+    GammatoneMelTransformer,
+    LateFusionClassifier,
+    ModalityUnion,
+    SECRNNClassifier,
+    VGGPlacesEmbedder,
+    VideoFrameSampler,
+    VisualSceneClassifier,
+    make_scenes,
+)
+from skavsc.exceptions import MediaNotFoundError
+
+pytestmark = pytest.mark.filterwarnings("ignore::skavsc.exceptions.UntrainedWeightsWarning")
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    return make_scenes(
+        tmp_path_factory.mktemp("scenes"), 2, 4, 2, duration=1.0, size=(64, 48), difficulty=0
+    )
+
+
+def sound_pipeline():
+    return Pipeline(
+        [
+            ("features", GammatoneMelTransformer(duration=1.0)),
+            (
+                "classifier",
+                AudioSceneClassifier(
+                    filters=(4, 4, 4), epochs=15, learning_rate=0.02, random_state=0
+                ),
+            ),
+        ]
+    )
+
+
+def both_modalities():
+    picture = Pipeline(
+        [
+            ("frames", VideoFrameSampler(size=32, duration=1.0)),
+            ("embedding", VGGPlacesEmbedder(None, preprocessing="none")),
+        ]
+    )
+    return ModalityUnion([("audio", GammatoneMelTransformer(duration=1.0)), ("visual", picture)])
+
+
+def small_networks():
+    return (
+        AudioSceneClassifier(filters=(4, 4, 4), epochs=15, learning_rate=0.02, random_state=0),
+        VisualSceneClassifier(
+            units=4, epochs=15, learning_rate=0.02, scale_frames=True, random_state=0
+        ),
+    )
+
+
+def test_grouped_cross_validation(scenes):
+    scores = cross_val_score(
+        sound_pipeline(),
+        scenes.X,
+        scenes.y,
+        groups=scenes.groups,
+        cv=StratifiedGroupKFold(2),
+        error_score="raise",
+    )
+    assert scores.shape == (2,)
+    assert scores.mean() > 0.6
+
+
+def test_grid_search_over_learning_rate_and_filterbank(scenes):
+    search = GridSearchCV(
+        sound_pipeline(),
+        {"classifier__learning_rate": [1e-9, 0.02], "features__filterbank": ["mel", "gammatone"]},
+        cv=StratifiedGroupKFold(2),
+        error_score="raise",
+    ).fit(scenes.X, scenes.y, groups=scenes.groups)
+    assert len(search.cv_results_["params"]) == 4
+    scores = search.cv_results_["mean_test_score"]
+    rates = search.cv_results_["param_classifier__learning_rate"]
+    # At a learning rate of nothing a network stays as it was drawn.
+    assert scores[rates == 0.02].max() >= scores[rates == 1e-9].max()
+    assert len({tuple(params.items()) for params in search.cv_results_["params"]}) == 4
+    assert search.best_estimator_.predict(scenes.X).shape == scenes.y.shape
+
+
+def test_clone_is_unfitted(scenes):
+    pipeline = clone(sound_pipeline())
+    assert repr(pipeline) == repr(sound_pipeline())
+    with pytest.raises(NotFittedError):
+        pipeline.predict(scenes.X)
+
+
+def probabilities_of_fresh_process(model, scenes, folder):
+    joblib.dump(model, folder / "model.joblib")
+    scenes.X.to_csv(folder / "clips.csv", index=False)
+    code = (
+        "import joblib, numpy, pandas\n"
+        f"model = joblib.load(r'{folder / 'model.joblib'}')\n"
+        f"clips = pandas.read_csv(r'{folder / 'clips.csv'}')\n"
+        f"numpy.save(r'{folder / 'p.npy'}', model.predict_proba(clips))\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    return np.load(folder / "p.npy")
+
+
+def test_joblib_file_of_sound_pipeline_in_a_fresh_process(scenes, tmp_path):
+    pipeline = sound_pipeline().fit(scenes.X, scenes.y, classifier__groups=scenes.groups)
+    np.testing.assert_array_equal(
+        probabilities_of_fresh_process(pipeline, scenes, tmp_path), pipeline.predict_proba(scenes.X)
+    )
+
+
+def test_joblib_file_of_framework_pipeline_in_a_fresh_process(scenes, tmp_path):
+    framework = SECRNNClassifier(*small_networks(), units=4, epochs=2, random_state=0)
+    pipeline = Pipeline([("features", both_modalities()), ("classifier", framework)])
+    pipeline.fit(scenes.X, scenes.y, classifier__groups=scenes.groups)
+    np.testing.assert_array_equal(
+        probabilities_of_fresh_process(pipeline, scenes, tmp_path), pipeline.predict_proba(scenes.X)
+    )
+
+
+def test_late_fusion_predicts_clips_that_lost_a_stream(scenes, tmp_path):
+    audio, visual = small_networks()
+    fusion = LateFusionClassifier([("audio", audio), ("visual", visual)], cv=2)
+    pipeline = Pipeline([("features", both_modalities()), ("classifier", fusion)])
+    pipeline.fit(scenes.X, scenes.y, classifier__groups=scenes.groups)
+    whole = pipeline.predict_proba(scenes.X)
+    lost = scenes.X.copy()
+    lost.loc[lost.index[:3], "video"] = None
+    lost.loc[lost.index[3:5], "audio"] = None
+    probabilities = pipeline.predict_proba(lost)
+    assert probabilities.shape == (len(lost), 2)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    np.testing.assert_allclose(probabilities[5:], whole[5:], atol=1e-6)
+    assert not np.allclose(probabilities[:5], whole[:5])
+    assert pipeline.score(lost, scenes.y) > 0.6
+
+
+def test_missing_file_is_named_through_the_pipeline(scenes):
+    X = scenes.X.copy()
+    X.loc[X.index[2], "audio"] = "gone.wav"
+    with pytest.raises(MediaNotFoundError, match=r"gone\.wav: open: "):
+        sound_pipeline().fit(X, scenes.y)
