@@ -275,11 +275,3 @@ def test_fusion_has_its_own_readout(features, fusion, small_framework):
     X, y, groups = features
     framework = small_framework(fusion=fusion, epochs=1).fit(X, y, groups=groups)
     assert framework.keras_classifier_.model_.name == f"{fusion}_fusion_network"
-
-
-def test_framework_refuses_a_clip_without_one_stream(features, small_framework):
-    X, y, _ = features
-    broken = X.copy()
-    broken["visual"][5] = np.nan
-    with pytest.raises(MissingModalityError, match=r"row 5.*LateFusionClassifier"):
-        small_framework().fit(broken, y)
