@@ -10,7 +10,13 @@ import skavsc
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Build the parser of the command line."""
+    """Build the parser of the command line.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+        The parser.
+    """
     parser = argparse.ArgumentParser(
         prog="skavsc", description="Audio-visual scene classification with scikit-learn."
     )
