@@ -47,7 +47,18 @@ def frames_of(X: Any) -> list[Any]:
 
 
 def require_streams(clips: ClipStreams) -> None:
-    """Raise if a clip has nothing to be trained on or judged by."""
+    """Raise if the streams differ in duration, or a clip has nothing to be judged by."""
+    seconds = {name: stream.n_seconds for name, stream in clips.streams.items()}
+    if len(set(seconds.values())) > 1:
+        lengths = ", ".join(
+            f"{name} has {stream.data.shape[-2]} frames on axis {stream.data.ndim - 2}, "
+            f"{seconds[name]} s of {stream.segment_frames}"
+            for name, stream in clips.streams.items()
+        )
+        raise ValueError(
+            f"the streams of X differ in duration: {lengths}; extract both of the same seconds, "
+            "and with as many frames a second as segment_frames of their classifier"
+        )
     lacking = np.flatnonzero(~clips.usable_seconds.any(axis=1))
     if len(lacking):
         needed, remedy = "both sound and picture", "set modality_dropout above 0, "

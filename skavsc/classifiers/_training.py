@@ -86,6 +86,26 @@ class _EpochLines(keras.callbacks.Callback):
         tqdm.write(line, file=sys.stderr)
 
 
+class _StateByEpoch(keras.callbacks.Callback):
+    """The state before each epoch, to go back to.
+
+    While JAX trains a batch, Keras's variables are empty; an interruption leaves them so.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state: list[tuple[Any, NDArray[Any]]] = []
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        network = self.model
+        groups = network.variables, network.optimizer.variables, network.metrics_variables
+        self.state = [(v, keras.ops.convert_to_numpy(v)) for group in groups for v in group]
+
+    def restore(self) -> None:
+        for variable, value in self.state:
+            variable.assign(value)
+
+
 def train_on_crops(
     network: keras.Model,
     clips: ClipStreams,
@@ -114,6 +134,9 @@ def train_on_crops(
         first_epoch=initial_epoch,
     )
     callbacks: list[keras.callbacks.Callback] = [_EpochLines(plan.label)] if plan.verbose else []
+    state = _StateByEpoch() if keras.backend.backend() == "jax" else None
+    if state is not None:
+        callbacks.append(state)
     held = training.held
     stopping = judged = None
     if held is not None:
@@ -139,6 +162,8 @@ def train_on_crops(
             verbose=0,
         )
     except KeyboardInterrupt:
+        if state is not None:
+            state.restore()
         if stopping is not None:
             stopping.on_train_end()
         warnings.warn(

@@ -75,6 +75,32 @@ def test_wrong_shape_at_predict_names_the_axis(fitted, features):
         fitted["audio"].predict(X["audio"][:, :, :30])
 
 
+def test_streams_of_different_rate_name_the_axes(features, small_framework):
+    X, y, _ = features
+    slow = np.zeros(36, dtype=[("audio", "f4", X["audio"].shape[1:]), ("visual", "f4", (5, 12))])
+    message = r"audio has 100 frames on axis 2, 2 s of 50, visual has 5 frames on axis 1, 1 s of 5"
+    with pytest.raises(ValueError, match=message):
+        small_framework().fit(slow, y)
+
+
+def test_unknown_labels_at_scoring_are_wrong_predictions(fitted, new_clips):
+    X, y, _ = new_clips
+    for classifier in fitted.values():
+        right = classifier.score(X, y)
+        unknown = np.where(y == "bus", "airport", y)
+        shares = classifier.predict(X)[y == "bus"] == "bus"
+        np.testing.assert_allclose(classifier.score(X, unknown), right - shares.sum() / len(y))
+
+
+def test_two_classes_and_truth_values(features, small_visual):
+    X, y, _ = features
+    classifier = small_visual(epochs=20, validation_fraction=0).fit(X, y == "bus")
+    assert classifier.classes_.tolist() == [False, True]
+    assert classifier.predict_proba(X).shape == (36, 2)
+    assert classifier.predict(X).dtype == bool
+    assert classifier.score(X, y == "bus") > 0.9
+
+
 def test_all_features_missing(build, features):
     X, y, _ = features
     nothing = X.copy()
@@ -101,7 +127,7 @@ def test_validation_labels_must_be_known(build, features):
 
 def test_warm_start_with_other_labels(features, small_visual):
     X, y, _ = features
-    classifier = small_visual(epochs=1, warm_start=True).fit(X, y)
+    classifier = small_visual(warm_start=True, validation_fraction=0).partial_fit(X[:6], y[:6])
     with pytest.raises(ValueError, match="not those of the first fit"):
         classifier.fit(X, np.where(y == "bus", "airport", y))
 

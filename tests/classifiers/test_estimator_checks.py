@@ -78,7 +78,7 @@ EXPECTED_FAILURES = {
 
 SMALL = {
     "epochs": 30,
-    "learning_rate": 0.05,
+    "learning_rate": 0.3,
     "batch_size": 64,
     "mixup_alpha": 0.0,
     "validation_fraction": 0,

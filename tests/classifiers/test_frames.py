@@ -68,7 +68,7 @@ def test_fine_tuning_all_learns(tuned, filmed):
     assert len(loss) == 6
     # The fusion alone would not get far at that rate.
     assert loss[-1] < loss[2] - 0.1
-    assert tuned.score(*filmed) > 0.9
+    assert tuned.score(*filmed) > 0.6
 
 
 def test_frames_are_films_that_were_never_all_decoded(filmed):
