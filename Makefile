@@ -2,6 +2,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Two test processes on two cores: more threads would only get into each other's way.
+ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3
+
 .PHONY: demo test test-slow lint clean
 
 # A stamp a set of extras: reinstall only when the metadata changes.
@@ -26,7 +29,7 @@ lint: $(VENV)/.test
 	$(BIN)/numpydoc lint $$(git ls-files 'skavsc/*.py')
 
 test: lint  ## linters and all tests but the slow ones
-	$(BIN)/pytest --quiet -n 2 -m "not slow"
+	$(ONE_THREAD) $(BIN)/pytest --quiet -n 2 -m "not slow"
 
 test-slow: $(VENV)/.test
 	$(BIN)/pytest --quiet -m slow
