@@ -129,12 +129,12 @@ def test_clone_keeps_parameters_and_routes_others(data):
 def test_threads_do_not_share_seeds(data):
     X, y = data
     alone = classifier().fit(X, y).predict_proba(X)
-    results = [None] * 4
+    results = [None] * 2
 
     def work(index):
         results[index] = classifier().fit(X, y).predict_proba(X)
 
-    threads = [threading.Thread(target=work, args=(index,)) for index in range(4)]
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:

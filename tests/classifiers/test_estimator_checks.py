@@ -76,8 +76,15 @@ EXPECTED_FAILURES = {
     "check_methods_subset_invariance": ROUNDING,
 }
 
+# The checks that ask for good predictions; the others train as well a network that knows little.
+TRAINED = {
+    "check_class_weight_classifiers",
+    "check_classifiers_classes",
+    "check_classifiers_train",
+}
+
 SMALL = {
-    "epochs": 30,
+    "epochs": 2,
     "learning_rate": 0.3,
     "batch_size": 64,
     "mixup_alpha": 0.0,
@@ -91,6 +98,8 @@ SMALL = {
     expected_failed_checks=lambda estimator: EXPECTED_FAILURES,
 )
 def test_checks_on_rows_as_clips(estimator, check):
+    if check.func.__name__ in TRAINED:
+        estimator.set_params(epochs=30)
     check(estimator)
 
 

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from sklearn.frozen import FrozenEstimator
 
 from skavsc.classifiers._streams import ClipStreams, FrameStream, Stream
 from skavsc.media import write_clip
@@ -12,6 +13,7 @@ from skavsc.visual._networks import open_network
 
 pytestmark = pytest.mark.filterwarnings("ignore::skavsc.exceptions.UntrainedWeightsWarning")
 
+PARTS = ("audio", "visual")
 COLOURS = {"bus": (200, 40, 40), "park": (40, 180, 60), "tram": (50, 60, 200)}
 
 
@@ -102,8 +104,9 @@ def test_without_training_the_image_network_frames_are_but_another_way_in(filmed
     clips, y = filmed
     embedder = ImageEmbedder("squeezenet11")
     X = embedded(clips, embedder)
-    by_frames = on_frames(embedder).fit(clips, y)
-    by_embeddings = on_frames(embedder).set_params(embedder=None).fit(X, y)
+    by_embeddings = on_frames().set_params(embedder=None).fit(X, y)
+    parts = {name: FrozenEstimator(getattr(by_embeddings, f"{name}_")) for name in PARTS}
+    by_frames = on_frames(embedder).set_params(**parts).fit(clips, y)
     expected = by_embeddings.predict_proba(X)
     np.testing.assert_array_equal(by_frames.predict_proba(clips), expected)
     deployable = by_embeddings.build_deployable(embedder.fit(clips["visual"]), image_size=(32, 32))

@@ -18,14 +18,14 @@ class Features(np.ndarray):
     """An array that can be referred to weakly."""
 
 
-def test_graphs_and_features_go_with_the_classifier(features, small_audio):
+def test_graphs_and_features_go_with_the_classifier(features, small_visual):
     X, y, _ = features
     options = {"epochs": 1, "validation_fraction": 0.3}
-    small_audio(**options).fit(X, y).predict(X)
+    small_visual(**options).fit(X, y).predict(X)
     # TensorFlow's graphs; on other backends there are none.
     before = live("FuncGraph", "Model")
-    given = X["audio"].view(Features).copy()
-    classifier = small_audio(**options).fit(given, y)
+    given = X["visual"].view(Features).copy()
+    classifier = small_visual(**options).fit(given, y)
     classifier.predict(given)
     seen, network = weakref.ref(given), weakref.ref(classifier.keras_classifier_.model_)
     del given
@@ -36,7 +36,7 @@ def test_graphs_and_features_go_with_the_classifier(features, small_audio):
     assert network() is None
 
 
-def test_a_network_of_the_user_survives_other_fits(features, small_audio):
+def test_a_network_of_the_user_survives_other_fits(features, small_visual):
     import keras
 
     X, y, _ = features
@@ -47,7 +47,7 @@ def test_a_network_of_the_user_survives_other_fits(features, small_audio):
     targets = np.eye(2, dtype="float32")[np.arange(8) % 2]
     theirs.fit(inputs, targets, verbose=0)
     expected = theirs.predict(inputs, verbose=0)
-    small_audio(epochs=1).fit(X, y).predict(X)
+    small_visual(epochs=1).fit(X, y).predict(X)
     np.testing.assert_array_equal(theirs.predict(inputs, verbose=0), expected)
     theirs.fit(inputs, targets, verbose=0)
     assert not np.array_equal(theirs.predict(inputs, verbose=0), expected)
