@@ -25,7 +25,7 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --quiet --check .
 	$(BIN)/mypy --no-error-summary
-	$(BIN)/lint-imports --no-timing --verbose > /dev/null || $(BIN)/lint-imports
+	$(BIN)/lint-imports
 	$(BIN)/numpydoc lint $$(git ls-files 'skavsc/*.py')
 
 test: lint  ## linters and all tests but the slow ones
