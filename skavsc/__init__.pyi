@@ -7,6 +7,7 @@ from . import fusion as fusion
 from . import media as media
 from . import networks as networks
 from . import visual as visual
+from ._published import format_comparison as format_comparison
 from ._published import format_published as format_published
 from ._published import published_table as published_table
 from .audio import GammatoneMelTransformer as GammatoneMelTransformer

@@ -3,13 +3,24 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 
 from skavsc import (
     AudioSceneClassifier,
     SECRNNClassifier,
     VisualSceneClassifier,
+    format_comparison,
     format_published,
     published_table,
+)
+
+FRAMEWORK = SECRNNClassifier(
+    AudioSceneClassifier(filters=(4, 4, 4), learning_rate=0.02, epochs=12),
+    VisualSceneClassifier(units=4, learning_rate=0.02, epochs=15),
+    units=4,
+    learning_rate=0.01,
+    epochs=4,
+    random_state=0,
 )
 
 
@@ -24,20 +35,12 @@ def table():
     X["visual"][y == "bus", :, :3] += 2
     loud = X.copy()
     loud["audio"][y == "bus", :4] += 30
-    framework = SECRNNClassifier(
-        AudioSceneClassifier(filters=(4, 4, 4), learning_rate=0.02, epochs=12),
-        VisualSceneClassifier(units=4, learning_rate=0.02, epochs=15),
-        units=4,
-        learning_rate=0.01,
-        epochs=4,
-        random_state=0,
-    )
     return published_table(
         {"noise": X, "loud": loud},
         y,
         groups=groups,
         cv=[(np.arange(16), np.arange(16, 24))],
-        framework=framework,
+        framework=FRAMEWORK,
     )
 
 
@@ -69,6 +72,61 @@ def test_text_has_a_line_for_every_kind(table):
     assert [line.split()[0] for line in lines[1:]] == ["noise", "loud"]
     percent = 100 * table.loc[("loud", "late"), "accuracy"]
     assert f"{percent:.1f}" in lines[2].split()
+
+
+def test_comparison_has_the_published_figures_where_there_are_any(table):
+    known = table.rename(index={"loud": "gammatone"}, level=0)
+    lines = format_comparison(known).splitlines()
+    assert len(lines) == 1 + len(table)
+    by_cell = {tuple(line.split()[:2]): line.split() for line in lines[1:]}
+    assert by_cell["gammatone", "late"][-1] == "90.0"
+    assert by_cell["noise", "late"][-1] == "-"
+    row = table.loc[("loud", "late")]
+    figures = [row["accuracy"], row["accuracy_low"], row["accuracy_high"]]
+    for figure in figures:
+        assert f"{100 * figure:.1f}" in by_cell["gammatone", "late"]
+    assert f"{row['macro_log_loss']:.3f}" in by_cell["gammatone", "late"]
+
+
+def test_resumes_and_judges_seconds(tmp_path, capfd):
+    y = np.array(["bus", "park"])[np.arange(12) % 2]
+    X = np.zeros(12, dtype=[("audio", "f4", (8, 100, 1)), ("visual", "f4", (10, 6))])
+    rng = np.random.default_rng(0)
+    X["audio"] = rng.normal(-40, 4, size=X["audio"].shape)
+    X["visual"] = rng.normal(size=X["visual"].shape)
+    X["visual"][9, 5:] = np.nan
+    framework = clone(FRAMEWORK).set_params(
+        audio__epochs=2, visual__epochs=2, epochs=2, audio__verbose=1, verbose=1
+    )
+
+    def run(features, **options):
+        table = published_table(
+            features,
+            y,
+            cv=[(np.arange(8), np.arange(8, 12))],
+            framework=framework,
+            memory=tmp_path,
+            **options,
+        )
+        return table, capfd.readouterr().err.count(": epoch 1/")
+
+    clips, trained = run({"one": X})
+    assert trained == 3  # audio once, and two fusions
+    seconds, trained = run({"one": X}, unit="second")
+    assert trained == 0
+    assert clips.loc[("one", "audio"), "n_clips"] == 4
+    assert seconds.loc[("one", "audio"), "n_clips"] == 8
+    assert seconds.loc[("one", "visual"), "n_clips"] == 7
+    other = X.copy()
+    other["audio"] += 5 * rng.random(X["audio"].shape)
+    both, trained = run({"one": X, "other": other})
+    assert trained == 3
+    pd.testing.assert_frame_equal(both.loc[["one"]], clips)
+
+
+def test_unit_must_be_known():
+    with pytest.raises(ValueError, match=r'unit=.frame. must be "clip" or "second"'):
+        published_table({"one": np.zeros(1, dtype=[("audio", "f4", 1)])}, ["a"], unit="frame")
 
 
 def test_lengths_must_agree():

@@ -57,6 +57,8 @@ class TrainingSet:
         What everything random in this fit follows from.
     augmentations : tuple of callables
         What the crops go through after those that the classifier of this network has itself.
+    keeps_half_trained : bool
+        Whether Ctrl-C ends the training with the best weights so far, or is passed on.
     """
 
     train: LabelledClips
@@ -64,6 +66,7 @@ class TrainingSet:
     classes: NDArray[Any]
     seed: int
     augmentations: tuple[Augmentation, ...] = ()
+    keeps_half_trained: bool = True
 
     def narrowed(self, name: str) -> TrainingSet:
         """Give the clips that have the named stream, alone and free to start anywhere."""

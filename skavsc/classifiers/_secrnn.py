@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import joblib
 import numpy as np
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, check_memory
 
 from skavsc.classifiers._audio import AudioSceneClassifier
 from skavsc.classifiers._augmentation import (
@@ -24,6 +26,7 @@ from skavsc.classifiers._augmentation import (
 from skavsc.classifiers._base import SceneClassifier
 from skavsc.classifiers._data import TrainingSet
 from skavsc.classifiers._parts import frames_of, is_new, prepared, require_streams
+from skavsc.classifiers._steps import recipe_of, take_step
 from skavsc.classifiers._streams import ClipStreams, EmbeddedFrames, FrameStream, Stream
 from skavsc.classifiers._visual import VisualSceneClassifier
 from skavsc.visual import ImageEmbedder, VGGPlacesEmbedder
@@ -95,6 +98,12 @@ class SECRNNClassifier(SceneClassifier):
         [0, 0.5]. With 0 all epochs are trained and the last weights kept.
     warm_start : bool, default=False
         Whether fit goes on from the weights of the last fit.
+    memory : path-like or joblib.Memory, default=None
+        A folder to keep each trained network in, known by its clips and parameters: a fit that is
+        cut short goes on with the step that it was at, and a search over the fusion's parameters
+        trains the subnetworks once. Ctrl-C then ends the fit with KeyboardInterrupt, and what was
+        half trained is not kept. It needs a ``random_state`` that is a number, and has no part in
+        going on by ``warm_start`` or `partial_fit`.
     random_state : int, RandomState instance or None, default=None
         Determines the initial weights, crops, mixup, dropout and the clips held out, those of
         the subnetworks included.
@@ -162,6 +171,7 @@ class SECRNNClassifier(SceneClassifier):
         "modality_dropout": [Interval(Real, 0, 1, closed="left")],
         "flip": ["boolean"],
         "brightness": [Interval(Real, 0, 1, closed="both")],
+        "memory": [str, os.PathLike, HasMethods("cache"), None],
     }
     _modality = "sound and picture"
     _mixed = ("audio", "visual")
@@ -190,6 +200,7 @@ class SECRNNClassifier(SceneClassifier):
         class_weight: dict[Any, float] | str | None = None,
         validation_fraction: float = 0.15,
         warm_start: bool = False,
+        memory: str | os.PathLike[str] | joblib.Memory | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
@@ -213,6 +224,7 @@ class SECRNNClassifier(SceneClassifier):
         self.class_weight = class_weight
         self.validation_fraction = validation_fraction
         self.warm_start = warm_start
+        self.memory = memory
         self.random_state = random_state
         self.verbose = verbose
 
@@ -329,8 +341,32 @@ class SECRNNClassifier(SceneClassifier):
                     )
                 continue
             part = replace(training.narrowed(name), augmentations=self._augmentations())
-            classifier._fit_set(part, going_on=going_on, epochs=epochs)
-        return super()._fit_set(training, going_on=going_on, epochs=epochs)
+            self._train(classifier, classifier._fit_set, part, going_on=going_on, epochs=epochs)
+        self._train(self, super()._fit_set, training, going_on=going_on, epochs=epochs)
+        return self
+
+    def _train(
+        self,
+        classifier: SceneClassifier,
+        train: Callable[..., Any],
+        training: TrainingSet,
+        *,
+        going_on: bool,
+        epochs: int | None,
+    ) -> None:
+        """Take one step of the training, or its outcome from the memory."""
+        if self.memory is None or going_on:
+            train(training, going_on=going_on, epochs=epochs)
+            return
+        # joblib's Memory takes no other path-like than str and Path.
+        memory = check_memory(
+            os.fspath(self.memory) if isinstance(self.memory, os.PathLike) else self.memory
+        )
+        step = memory.cache(take_step, ignore=["classifier", "train"])
+        training = replace(training, keeps_half_trained=False)
+        outcome = step(recipe_of(classifier), training, epochs, classifier, train)
+        for name, value in outcome.items():
+            setattr(classifier, name, value)
 
     def _builder(self, training: TrainingSet) -> Callable[[], Any]:
         from skavsc.classifiers._training import build_fusion

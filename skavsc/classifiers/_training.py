@@ -119,7 +119,8 @@ def train_on_crops(
 ) -> dict[str, list[float]]:
     """Train a compiled network; with validation, stop early and restore the best weights.
 
-    Ctrl-C ends the training, not the program: the best weights so far are kept, with a warning.
+    Ctrl-C ends the training, not the program: the best weights so far are kept, with a warning;
+    unless what is trained is kept for later fits, which must not take it for complete.
     """
     batches = CropBatches(
         clips,
@@ -162,6 +163,8 @@ def train_on_crops(
             verbose=0,
         )
     except KeyboardInterrupt:
+        if not training.keeps_half_trained:
+            raise
         if state is not None:
             state.restore()
         if stopping is not None:

@@ -32,12 +32,26 @@ def _check_output(output: Any, X: Any, name: str) -> NDArray[Any]:
             f"transformer {name!r} gave {len(array)} rows for {n_rows} clips; it must give one row "
             f"a clip, NaN where there is nothing"
         )
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind not in "fiub" and not _holds_lazy_arrays(array):
         raise TypeError(
             f"transformer {name!r} gave values of type {array.dtype}, which are not numbers; "
             f"add a transformer that makes features of them"
         )
     return array
+
+
+def _holds_lazy_arrays(array: NDArray[Any]) -> bool:
+    """Tell whether each item is an array, perhaps one that is yet to be read, or None."""
+    return (
+        array.dtype == object
+        and array.ndim == 1
+        and all(item is None or (hasattr(item, "__array__") and np.ndim(item)) for item in array)
+    )
+
+
+def _field_type(array: NDArray[Any]) -> type:
+    # What is read lazily stays so: features of frames that are all in memory would fill it.
+    return object if array.dtype == object else np.float32
 
 
 def fill_rows(
@@ -46,10 +60,10 @@ def fill_rows(
     """Write the outputs for the rows X into the result, which the first rows bring about."""
     n_rows = _num_samples(X)
     if result is None:
-        fields = [
-            (name, np.float32, _check_output(output, X, name).shape[1:])
-            for name, output in outputs.items()
-        ]
+        fields = []
+        for name, output in outputs.items():
+            array = _check_output(output, X, name)
+            fields.append((name, _field_type(array), array.shape[1:]))
         result = np.empty(n_clips, dtype=np.dtype(fields))
     for name in list(outputs):
         array = _check_output(outputs.pop(name), X, name)

@@ -1,0 +1,112 @@
+"""Steps that are kept: none is trained twice, and what is half trained is not kept."""
+
+import os
+import signal
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+
+@pytest.fixture
+def steps_of(features, capfd):
+    """A function that fits a framework and gives it with the steps that were trained for it."""
+
+    def fit(classifier):
+        X, y, groups = features
+        capfd.readouterr()
+        classifier.fit(X, y, groups=groups)
+        lines = [line for line in capfd.readouterr().err.splitlines() if ": epoch" in line]
+        return classifier, list(dict.fromkeys(line.split(": epoch")[0] for line in lines))
+
+    return fit
+
+
+@pytest.fixture
+def remembering(small_framework, tmp_path):
+    """A framework that says what it trains, and keeps it."""
+    return small_framework(memory=tmp_path / "steps", verbose=1).set_params(
+        audio__verbose=1, visual__verbose=1
+    )
+
+
+def test_a_second_fit_trains_nothing_and_is_the_same(remembering, steps_of, features):
+    X, _, _ = features
+    first, trained = steps_of(remembering)
+    assert trained == ["audio", "visual", "sound and picture"]
+    again, trained = steps_of(clone(remembering))
+    assert trained == []
+    np.testing.assert_array_equal(again.predict_proba(X), first.predict_proba(X))
+    np.testing.assert_array_equal(again.audio_.predict_proba(X), first.audio_.predict_proba(X))
+    assert again.history_ == first.history_
+
+
+def test_is_the_same_as_without(remembering, steps_of, features):
+    X, _, _ = features
+    kept, _ = steps_of(remembering)
+    plain, trained = steps_of(clone(remembering).set_params(memory=None))
+    assert len(trained) == 3
+    np.testing.assert_array_equal(kept.predict_proba(X), plain.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    ("change", "trained_again"),
+    [
+        ({"fusion": "early"}, ["sound and picture"]),
+        ({"visual__dropout": 0.1}, ["visual", "sound and picture"]),
+        ({"random_state": 1}, ["audio", "visual", "sound and picture"]),
+        ({"verbose": 2, "audio__verbose": 2}, []),
+    ],
+)
+def test_trains_what_a_parameter_changes(remembering, steps_of, change, trained_again):
+    steps_of(remembering)
+    _, trained = steps_of(clone(remembering).set_params(**change))
+    assert trained == trained_again
+
+
+def test_other_clips_are_trained_on(remembering, features, capfd):
+    X, y, groups = features
+    remembering.fit(X, y, groups=groups)
+    louder = X.copy()
+    louder["audio"][0, 0, :5] += 1
+    capfd.readouterr()
+    clone(remembering).fit(louder, y, groups=groups)
+    err = capfd.readouterr().err
+    assert "audio: epoch" in err
+    assert "visual: epoch" not in err
+
+
+def test_takes_a_joblib_memory(remembering, steps_of, tmp_path):
+    remembering.set_params(memory=joblib.Memory(tmp_path / "other", verbose=0))
+    steps_of(remembering)
+    _, trained = steps_of(clone(remembering))
+    assert trained == []
+
+
+def test_what_is_interrupted_is_not_kept(remembering, steps_of, features, monkeypatch):
+    from skavsc.classifiers import _batches
+
+    X, y, groups = features
+    draw = _batches.CropBatches.__getitem__
+
+    def interrupted(self, index):
+        if "visual" in self.clips.streams and self.epoch == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return draw(self, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_batches.CropBatches, "__getitem__", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            clone(remembering).fit(X, y, groups=groups)
+    _, trained = steps_of(remembering)
+    assert trained == ["visual", "sound and picture"]
+
+
+def test_going_on_goes_past_the_memory(remembering, steps_of):
+    remembering.set_params(warm_start=True)
+    classifier, _ = steps_of(remembering)
+    n_epochs = len(classifier.history_["loss"])
+    _, trained = steps_of(classifier)
+    assert trained == ["audio", "visual", "sound and picture"]
+    assert len(classifier.history_["loss"]) == 2 * n_epochs
