@@ -24,7 +24,7 @@ def _check_output(output: Any, X: Any, name: str) -> NDArray[Any]:
     if issparse(output) or not hasattr(output, "__array__") or np.ndim(output) == 0:
         raise TypeError(
             f"transformer {name!r} gave {type(output).__name__}, which is no dense array; end its "
-            f"pipeline with a transformer that gives one (an embedder after lazy frames)"
+            f"pipeline with a transformer that gives one"
         )
     array = np.asarray(output)
     if len(array) != n_rows:
@@ -34,24 +34,27 @@ def _check_output(output: Any, X: Any, name: str) -> NDArray[Any]:
         )
     if array.dtype.kind not in "fiub" and not _holds_lazy_arrays(array):
         raise TypeError(
-            f"transformer {name!r} gave values of type {array.dtype}, which are not numbers; "
-            f"add a transformer that makes features of them"
+            f"transformer {name!r} gave values of type {array.dtype}, which are not numbers "
+            f"nor lazy frames; add a transformer that makes features of them"
         )
     return array
 
 
 def _holds_lazy_arrays(array: NDArray[Any]) -> bool:
-    """Tell whether each item is an array, perhaps one that is yet to be read, or None."""
+    """Tell whether each item is something of a shape that becomes an array, or None."""
     return (
         array.dtype == object
         and array.ndim == 1
-        and all(item is None or (hasattr(item, "__array__") and np.ndim(item)) for item in array)
+        and all(
+            item is None or (hasattr(item, "__array__") and getattr(item, "shape", ()))
+            for item in array
+        )
     )
 
 
-def _field_type(array: NDArray[Any]) -> type:
-    # What is read lazily stays so: features of frames that are all in memory would fill it.
-    return object if array.dtype == object else np.float32
+def _field_type(array: NDArray[Any]) -> np.dtype[Any]:
+    """Give the type of a field for such rows; what is read lazily stays unread."""
+    return np.dtype((object if array.dtype == object else np.float32, array.shape[1:]))
 
 
 def fill_rows(
@@ -60,17 +63,17 @@ def fill_rows(
     """Write the outputs for the rows X into the result, which the first rows bring about."""
     n_rows = _num_samples(X)
     if result is None:
-        fields = []
-        for name, output in outputs.items():
-            array = _check_output(output, X, name)
-            fields.append((name, _field_type(array), array.shape[1:]))
+        fields = [
+            (name, _field_type(_check_output(output, X, name))) for name, output in outputs.items()
+        ]
         result = np.empty(n_clips, dtype=np.dtype(fields))
     for name in list(outputs):
         array = _check_output(outputs.pop(name), X, name)
-        if array.shape[1:] != result.dtype[name].shape:
+        found, first = _field_type(array), result.dtype[name]
+        if found != first:
             raise ValueError(
-                f"transformer {name!r} gave rows of shape {array.shape[1:]} and before of "
-                f"shape {result.dtype[name].shape}; all clips must have the same shape"
+                f"transformer {name!r} gave rows of {found.base}, shape {found.shape}, and before "
+                f"of {first.base}, shape {first.shape}; all clips must have the same shape"
             )
         result[name][start : start + n_rows] = array
     return result

@@ -76,8 +76,12 @@ class ModalityUnion(TransformerMixin, _BaseComposition, auto_wrap_output_keys=No
 
     Notes
     -----
-    All fields are float32. A union whose transformers are all stateless (``requires_fit`` is False
-    in their tags) is stateless too: its ``transform`` works without ``fit``.
+    Fields are float32, except where a transformer gives lazy frames, as
+    `skavsc.visual.VideoFrameSampler` does: then the field holds these objects, None for a missing
+    clip, and nothing is decoded.
+
+    A union whose transformers are all stateless (``requires_fit`` is False in their tags) is
+    stateless too: its ``transform`` works without ``fit``.
 
     Rows are computed 512 at a time (each clip once), so that beside the result only a few
     of the features exist a second time; a transformer that has something to learn is an
@@ -201,7 +205,7 @@ class ModalityUnion(TransformerMixin, _BaseComposition, auto_wrap_output_keys=No
         Returns
         -------
         ndarray of shape (n_clips,), structured
-            One float32 field a modality.
+            One field a modality, as ``transform`` gives them.
         """
         if is_stateless(self):
             self.fit(X, y, **params)
@@ -229,15 +233,15 @@ class ModalityUnion(TransformerMixin, _BaseComposition, auto_wrap_output_keys=No
         Returns
         -------
         ndarray of shape (n_clips,), structured
-            One float32 field a modality, with the shape of its transformer's output. Rows are in
-            the order of X.
+            One field a modality: float32 with the shape of its transformer's output, or object
+            where that is lazy. Rows are in the order of X.
 
         Raises
         ------
         ValueError
             If a transformer gives another number of rows than it was given.
         TypeError
-            If a transformer gives something other than a dense array of numbers.
+            If a transformer gives something other than a dense array of numbers or of lazy frames.
         """
         if hasattr(self, "transformers_") or not is_stateless(self):
             check_is_fitted(self, "transformers_")
@@ -359,7 +363,7 @@ class ModalityUnion(TransformerMixin, _BaseComposition, auto_wrap_output_keys=No
             for _, part in self.transformers
         )
         tags.no_validation = True
-        # The fields are float32 whatever the input is.
+        # The type of the fields does not follow that of the input.
         tags.transformer_tags.preserves_dtype = []
         tags.requires_fit = not all(is_stateless(part) for _, part in self.transformers)
         return tags

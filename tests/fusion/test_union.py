@@ -17,8 +17,9 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from sklearn.utils import estimator_html_repr
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skavsc import LateFusionClassifier, ModalityUnion
+from skavsc import GammatoneMelTransformer, LateFusionClassifier, ModalityUnion, VideoFrameSampler
 from skavsc.fusion import _union
+from skavsc.visual import LazyFrames
 
 from .conftest import AUDIO_SHAPE, VISUAL_SHAPE, ArrayReader
 
@@ -124,6 +125,55 @@ def test_many_rows_are_read_once_and_in_order(monkeypatch, clip_table):
     monkeypatch.setattr(_union, "CHUNK", 7)
     assert_same(whole, union.transform(table))
     assert set(ArrayReader.files_read.values()) == {2}
+
+
+@pytest.fixture
+def filmed(video_path, wav_path):
+    """A clip table of which row 1 lacks the picture, and a union whose frames are lazy."""
+    table = pd.DataFrame({"audio": [str(wav_path)] * 5, "video": [str(video_path)] * 5})
+    table.loc[1, "video"] = None
+    sound = GammatoneMelTransformer(duration=1.0)
+    return table, ModalityUnion(
+        [("audio", sound), ("visual", VideoFrameSampler(size=32, duration=1.0))]
+    )
+
+
+@pytest.mark.parametrize("chunk", [512, 2])
+def test_lazy_frames_are_carried_undecoded(filmed, monkeypatch, chunk):
+    table, union = filmed
+    monkeypatch.setattr(_union, "CHUNK", chunk)
+    with monkeypatch.context() as patch:
+        patch.setattr(LazyFrames, "read", None)
+        features = union.fit_transform(table)
+    assert features.dtype == np.dtype([("audio", "f4", (64, 50, 3)), ("visual", object)])
+    assert [item is None for item in features["visual"]] == [row == 1 for row in range(5)]
+    expected = VideoFrameSampler(size=32, duration=1.0).transform(table["video"])
+    np.testing.assert_array_equal(features["visual"][4], expected[4])
+    assert np.asarray(features["visual"][4]).std() > 0
+
+
+def test_lazy_frames_go_through_indexing_pickles_and_processes(filmed):
+    table, union = filmed
+    features = union.fit_transform(table)
+    again = pickle.loads(pickle.dumps(features[[4, 1]]))
+    assert again["visual"][1] is None
+    np.testing.assert_array_equal(again["visual"][0], features["visual"][0])
+    parallel = clone(union).set_params(n_jobs=2).fit_transform(table)
+    np.testing.assert_array_equal(parallel["visual"][0], features["visual"][0])
+    np.testing.assert_array_equal(parallel["audio"], features["audio"])
+
+
+def _lazy_if_positive(X):
+    frames = VideoFrameSampler(size=4, duration=0.2).transform([None] * len(X))
+    return frames if X[0, 0] >= 0 else X
+
+
+def test_features_after_lazy_frames_are_refused(monkeypatch):
+    monkeypatch.setattr(_union, "CHUNK", 1)
+    with pytest.raises(ValueError, match=r"'visual' gave rows of float32, shape \(2,\)"):
+        ModalityUnion([("visual", FunctionTransformer(_lazy_if_positive))]).fit_transform(
+            np.array([[1.0, 1.0], [-1.0, 1.0]])
+        )
 
 
 def test_features_do_not_exist_twice():
@@ -239,6 +289,10 @@ def _first_rows(X):
     return X[:-1]
 
 
+def _names(X):
+    return np.array([f"clip {row}" for row in range(len(X))], dtype=object)
+
+
 def _reversed_rows(X):
     return X[::-1]
 
@@ -251,6 +305,8 @@ def _reversed_rows(X):
         (FunctionTransformer(list), TypeError, "'audio' gave list"),
         (OneHotEncoder(), TypeError, "'audio' gave .*dense"),
         (FunctionTransformer(np.array, kw_args={"dtype": "S4"}), TypeError, "not numbers"),
+        (FunctionTransformer(np.array, kw_args={"dtype": object}), TypeError, "nor lazy frames"),
+        (FunctionTransformer(_names), TypeError, "nor lazy frames"),
         (LogisticRegression(), TypeError, "'audio' is LogisticRegression.*fit and transform"),
         (StandardScaler, TypeError, "instance"),
     ],
@@ -285,5 +341,5 @@ def _wide_if_negative(X):
 def test_rows_of_another_shape_in_a_later_part_are_refused(monkeypatch):
     monkeypatch.setattr(_union, "CHUNK", 2)
     X = np.array([[1.0], [1.0], [-1.0]])
-    with pytest.raises(ValueError, match=r"'audio' gave rows of shape \(2,\) and before"):
+    with pytest.raises(ValueError, match=r"'audio' gave rows of float32, shape \(2,\), and before"):
         ModalityUnion([("audio", FunctionTransformer(_wide_if_negative))]).fit_transform(X)
