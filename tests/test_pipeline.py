@@ -4,11 +4,17 @@ import subprocess
 import sys
 
 import joblib
+import keras
 import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, cross_val_score
+from sklearn.model_selection import (
+    GridSearchCV,
+    StratifiedGroupKFold,
+    cross_val_score,
+    cross_validate,
+)
 from sklearn.pipeline import Pipeline
 
 from skavsc import (
@@ -23,6 +29,7 @@ from skavsc import (
     make_scenes,
 )
 from skavsc.exceptions import MediaNotFoundError
+from skavsc.visual import ImageEmbedder
 
 pytestmark = pytest.mark.filterwarnings("ignore::skavsc.exceptions.UntrainedWeightsWarning")
 
@@ -148,6 +155,81 @@ def test_late_fusion_predicts_clips_that_lost_a_stream(scenes, tmp_path):
     np.testing.assert_allclose(probabilities[5:], whole[5:], atol=1e-6)
     assert not np.allclose(probabilities[:5], whole[:5])
     assert pipeline.score(lost, scenes.y) > 0.6
+
+
+@pytest.fixture
+def small_embedder():
+    inputs = keras.Input((None, None, 3))
+    maps = keras.layers.Conv2D(8, 3, strides=4, activation="relu")(inputs)
+    return ImageEmbedder(keras.Model(inputs, maps))
+
+
+def weights_moved(embedder, trained):
+    weights = zip(embedder.network.get_weights(), trained.network.get_weights(), strict=True)
+    return not any(np.array_equal(before, after) for before, after in weights)
+
+
+def test_visual_network_is_trained_from_films_in_cross_validation(scenes, small_embedder):
+    visual = small_networks()[1].set_params(
+        embedder=small_embedder,
+        fine_tune="all",
+        fine_tune_learning_rate=0.003,
+        validation_fraction=0,
+    )
+    pipeline = Pipeline(
+        [("frames", VideoFrameSampler(size=32, duration=1.0)), ("classifier", visual)]
+    )
+    scored = cross_validate(
+        pipeline,
+        scenes.X,
+        scenes.y,
+        groups=scenes.groups,
+        cv=StratifiedGroupKFold(2),
+        error_score="raise",
+        return_estimator=True,
+    )
+    assert scored["test_score"].mean() > 0.6
+    for fitted in scored["estimator"]:
+        assert weights_moved(small_embedder, fitted["classifier"].embedder_)
+
+
+def test_framework_is_trained_from_files_of_which_some_are_missing(
+    scenes, small_embedder, tmp_path
+):
+    features = ModalityUnion(
+        [
+            ("audio", GammatoneMelTransformer(duration=1.0)),
+            ("visual", VideoFrameSampler(size=32, duration=1.0)),
+        ]
+    )
+    framework = SECRNNClassifier(
+        *small_networks(),
+        fine_tune="all",
+        embedder=small_embedder,
+        fine_tune_learning_rate=0.003,
+        units=4,
+        epochs=4,
+        learning_rate=0.01,
+        modality_dropout=0.3,
+        validation_fraction=0,
+        random_state=0,
+    )
+    pipeline = Pipeline([("features", features), ("classifier", framework)])
+    lost = scenes.X.copy()
+    lost.loc[lost.index[[0, 9]], "video"] = None
+    lost.loc[lost.index[5], "audio"] = None
+    pipeline.fit(lost, scenes.y)
+    assert weights_moved(small_embedder, pipeline["classifier"].embedder_)
+    probabilities, whole = pipeline.predict_proba(lost), pipeline.predict_proba(scenes.X)
+    assert pipeline.score(scenes.X, scenes.y) > 0.6
+    there = np.delete(np.arange(len(lost)), [0, 5, 9])
+    np.testing.assert_allclose(probabilities[there], whole[there], atol=1e-6)
+    assert np.isfinite(probabilities).all()
+    for row in (0, 5, 9):
+        assert not np.allclose(probabilities[row], whole[row])
+    np.testing.assert_allclose(
+        probabilities_of_fresh_process(pipeline, scenes, tmp_path), whole, atol=1e-6
+    )
 
 
 def test_missing_file_is_named_through_the_pipeline(scenes):

@@ -29,21 +29,17 @@ def is_new(classifier: SceneClassifier) -> bool:
     return not hasattr(classifier, "classes_")
 
 
-def frames_of(X: Any) -> list[Any]:
-    """Give the field ``visual`` of X as one item of frames, or None, a clip."""
-    names = getattr(getattr(X, "dtype", None), "names", None) or ()
-    if "visual" not in names:
-        raise ValueError(
-            f"X must be a structured array with the fields 'audio' and 'visual', it has {names}"
-        )
-    pictures = X["visual"]
-    if pictures.dtype != object and pictures.ndim != 5:
-        raise ValueError(
-            "the framework has an embedder, so that the field 'visual' of X must hold frames: "
-            "objects from a VideoFrameSampler, or numbers (clips, frames, height, width, 3); it "
-            f"is {pictures.dtype} of shape {pictures.shape}"
-        )
-    return list(pictures)
+def require_no_frames(visual: SceneClassifier) -> None:
+    """Raise if a subclassifier that is to be trained would be given frames were it alone."""
+    for name in ("embedder", "fine_tune", "flip", "brightness"):
+        value = getattr(visual, name)
+        if value:
+            raise ValueError(
+                f"visual__{name}={value!r}: in the framework the visual network is trained on "
+                f"embeddings; set {name} of SECRNNClassifier itself, or fit the "
+                "VisualSceneClassifier alone before and pass visual=FrozenEstimator(fitted), whose "
+                "embedder the framework then uses"
+            )
 
 
 def require_streams(clips: ClipStreams) -> None:

@@ -4,38 +4,33 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import joblib
 import numpy as np
-from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, check_memory
 
 from skavsc.classifiers._audio import AudioSceneClassifier
-from skavsc.classifiers._augmentation import (
-    Augmentation,
-    brighten_frames,
-    drop_streams,
-    flip_frames,
-)
+from skavsc.classifiers._augmentation import Augmentation, drop_streams
 from skavsc.classifiers._base import SceneClassifier
 from skavsc.classifiers._data import TrainingSet
-from skavsc.classifiers._parts import frames_of, is_new, prepared, require_streams
+from skavsc.classifiers._frames import FrameClassifier
+from skavsc.classifiers._parts import is_new, prepared, require_no_frames, require_streams
 from skavsc.classifiers._steps import recipe_of, take_step
-from skavsc.classifiers._streams import ClipStreams, EmbeddedFrames, FrameStream, Stream
+from skavsc.classifiers._streams import ClipStreams, FrameStream, Stream
 from skavsc.classifiers._visual import VisualSceneClassifier
-from skavsc.visual import ImageEmbedder, VGGPlacesEmbedder
+from skavsc.visual import ImageEmbedder
 
 if TYPE_CHECKING:
     import keras
 
 
-class SECRNNClassifier(SceneClassifier):
+class SECRNNClassifier(FrameClassifier):
     """Squeeze-excitation convolutional recurrent network on sound and picture.
 
     Trains the audio network, then the visual network, then with both frozen their fusion, and
@@ -48,7 +43,8 @@ class SECRNNClassifier(SceneClassifier):
         is passed as ``FrozenEstimator(fitted)`` and used as it is. None is an
         AudioSceneClassifier with its defaults.
     visual : VisualSceneClassifier, FrozenEstimator or None, default=None
-        The classifier of the picture, likewise.
+        The classifier of the picture, likewise. Only a frozen one may have an ``embedder`` of its
+        own, which the framework then uses too.
     fusion : {"late", "early"}, default="late"
         Early fusion joins the inner features of both networks in a bidirectional GRU; late
         fusion joins the probabilities of early fusion and of both networks in a softmax layer.
@@ -58,7 +54,8 @@ class SECRNNClassifier(SceneClassifier):
     embedder : ImageEmbedder or None, default=None
         What turns frames into embeddings, and gives the image network that ``fine_tune="all"``
         trains; it is cloned. With an embedder the field ``visual`` of X holds frames, without
-        one embeddings. None is a VGGPlacesEmbedder with ``fine_tune="all"``, else no embedder.
+        one embeddings. None is that of a frozen visual classifier, where that has one, else a
+        VGGPlacesEmbedder with ``fine_tune="all"``, else no embedder.
     units : int, default=64
         The units of the GRU of early fusion in each direction.
     learning_rate : float, default=1e-4
@@ -137,10 +134,15 @@ class SECRNNClassifier(SceneClassifier):
     ``visual``, (n_frames, n_features), as `skavsc.fusion.ModalityUnion` makes it. Sound and
     picture of a crop are from the same moment.
 
-    With frames, ``visual`` is a field of objects, what `skavsc.visual.VideoFrameSampler` gives,
-    or of numbers (n_frames, height, width, 3)::
+    With frames, ``visual`` is a field of objects, as ModalityUnion makes it with a
+    `skavsc.visual.VideoFrameSampler`, or of numbers (n_frames, height, width, 3)::
 
-        X = numpy.empty(n_clips, dtype=[("audio", "f4", (64, 500, 3)), ("visual", object)])
+        features = ModalityUnion(
+            [("audio", GammatoneMelTransformer()), ("visual", VideoFrameSampler())]
+        )
+        framework = Pipeline(
+            [("features", features), ("classifier", SECRNNClassifier(fine_tune="all"))]
+        )
 
     Embeddings are made once for the steps in which the image network does not change. In the
     last one the frames of each clip are decoded once an epoch; they are never all in memory.
@@ -160,22 +162,17 @@ class SECRNNClassifier(SceneClassifier):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **SceneClassifier._parameter_constraints,
+        **FrameClassifier._parameter_constraints,
         "audio": [AudioSceneClassifier, FrozenEstimator, None],
         "visual": [VisualSceneClassifier, FrozenEstimator, None],
         "fusion": [StrOptions({"late", "early"})],
         "fine_tune": [StrOptions({"heads", "all"}), None],
-        "embedder": [ImageEmbedder, None],
         "units": [Interval(Integral, 1, None, closed="left")],
-        "fine_tune_learning_rate": [Interval(Real, 0, None, closed="neither")],
         "modality_dropout": [Interval(Real, 0, 1, closed="left")],
-        "flip": ["boolean"],
-        "brightness": [Interval(Real, 0, 1, closed="both")],
         "memory": [str, os.PathLike, HasMethods("cache"), None],
     }
     _modality = "sound and picture"
     _mixed = ("audio", "visual")
-    embedder_: ImageEmbedder
 
     def __init__(
         self,
@@ -271,7 +268,7 @@ class SECRNNClassifier(SceneClassifier):
         return backbone.before(copied(self.keras_classifier_.model_), image_size)
 
     def _streams(self, X: Any, *, reset: bool) -> ClipStreams:
-        if reset and not (self.warm_start and hasattr(self, "audio_")):
+        if reset and not self._goes_on():
             self._begin(X)
         ratio, rest = divmod(self.audio_.segment_frames, self.visual_.segment_frames)
         if rest:
@@ -280,52 +277,46 @@ class SECRNNClassifier(SceneClassifier):
                 f"{self.visual_.segment_frames} of picture (segment_frames of the audio and "
                 "visual classifiers); the first must be a multiple of the second"
             )
-        frames: Any = None
-        picture = X
-        if hasattr(self, "embedder_"):
-            frames = frames_of(X)
-            picture = self.embedder_.transform(frames)
+        picture, frames = self._embedded(X)
         # A prefit subclassifier keeps its shape, so that features of another are refused.
         audio = self.audio_._stream(X, reset=reset and is_new(self.audio_), stride=ratio)
         visual = self.visual_._stream(picture, reset=reset and is_new(self.visual_))
-        if frames is not None:
-            visual = EmbeddedFrames(visual.data, visual.segment_frames, frames=frames)
         clips = ClipStreams(
-            {"audio": audio, "visual": visual}, any_will_do=self.modality_dropout > 0
+            {"audio": audio, "visual": visual.made_of(frames)},
+            any_will_do=self.modality_dropout > 0,
         )
         require_streams(clips)
         return clips
 
     def _begin(self, X: Any) -> None:
         """Make the parts, those that are given as copies."""
-        if (self.flip or self.brightness) and self.fine_tune != "all":
-            raise ValueError(
-                f"flip={self.flip} and brightness={self.brightness} change frames, which only "
-                f'fine_tune="all" trains on; fine_tune is {self.fine_tune!r}'
-            )
         self.audio_ = prepared(self.audio, AudioSceneClassifier(verbose=self.verbose))
         self.visual_ = prepared(self.visual, VisualSceneClassifier(verbose=self.verbose))
-        if hasattr(self, "embedder_"):
-            del self.embedder_
-        if self.embedder is not None or self.fine_tune == "all":
-            embedder = VGGPlacesEmbedder() if self.embedder is None else clone(self.embedder)
-            self.embedder_ = embedder.fit(frames_of(X))
+        if is_new(self.visual_):
+            require_no_frames(self.visual_)
+        super()._begin(X)
+
+    def _fitted_embedder(self, X: Any) -> ImageEmbedder | None:
+        prefit: ImageEmbedder | None = getattr(self.visual_, "embedder_", None)
+        if prefit is None:
+            return super()._fitted_embedder(X)
+        if self.embedder is not None:
+            raise ValueError(
+                f"embedder={self.embedder!r}, but the frozen visual classifier has an embedder of "
+                "its own, on whose embeddings it was trained; pass embedder=None to use that one"
+            )
+        return prefit
 
     def _augmentations(self, on_frames: bool = False) -> tuple[Augmentation, ...]:
-        changes: list[Augmentation] = []
-        if on_frames and self.flip:
-            changes.append(functools.partial(flip_frames, stream="visual"))
-        if on_frames and self.brightness:
-            changes.append(
-                functools.partial(brighten_frames, stream="visual", limit=self.brightness)
-            )
-        if self.modality_dropout:
-            picture = FrameStream if on_frames else Stream
-            blanks = {"audio": Stream.blank, "visual": picture.blank}
-            changes.append(
-                functools.partial(drop_streams, rate=self.modality_dropout, blanks=blanks)
-            )
-        return tuple(changes)
+        changes = super()._augmentations(on_frames)
+        if not self.modality_dropout:
+            return changes
+        picture = FrameStream if on_frames else Stream
+        blanks = {"audio": Stream.blank, "visual": picture.blank}
+        return (
+            *changes,
+            functools.partial(drop_streams, rate=self.modality_dropout, blanks=blanks),
+        )
 
     def _fit_set(self, training: TrainingSet, *, going_on: bool, epochs: int | None = None) -> Self:
         steps: list[tuple[str, Any, Any]] = [
@@ -380,35 +371,5 @@ class SECRNNClassifier(SceneClassifier):
             units=self.units,
         )
 
-    def _procedure(self, training: TrainingSet) -> Callable[..., dict[str, list[float]]]:
-        from skavsc.classifiers._backbone import Backbone
-        from skavsc.classifiers._training import FineTuning, train_fusion
-
-        plan, last = self._plan(training), None
-        backbone = Backbone.of(self.embedder_) if self.fine_tune == "all" else None
-        if self.fine_tune is not None:
-            changes = self._augmentations(on_frames=backbone is not None)
-            last = FineTuning(
-                replace(plan, label="fine-tuning", augmentations=changes),
-                self.fine_tune_learning_rate,
-                backbone,
-            )
-
-        def train(network: keras.Model, clips: ClipStreams, *data: Any, **options: Any) -> Any:
-            parts = [self.audio_.keras_classifier_.model_, self.visual_.keras_classifier_.model_]
-            history = train_fusion(
-                network,
-                clips,
-                *data,
-                trained=parts,
-                fine_tuning=last,
-                plan=plan,
-                training=training,
-                **options,
-            )
-            picture = clips.streams["visual"]
-            if backbone is not None and isinstance(picture, EmbeddedFrames):
-                self.embedder_ = backbone.as_embedder(self.embedder_, picture.frames)
-            return history
-
-        return train
+    def _trained_parts(self) -> Sequence[keras.Model]:
+        return [part.keras_classifier_.model_ for part in (self.audio_, self.visual_)]

@@ -55,6 +55,12 @@ class Stream:
         """Give one second of a clip."""
         return self.data[clip][..., first_frame : first_frame + self.segment_frames, :]
 
+    def made_of(self, frames: Sequence[Any] | None) -> Stream:
+        """Give the stream with the frames that it embeds; itself if there are none."""
+        if frames is None:
+            return self
+        return EmbeddedFrames(self.data, self.segment_frames, self.stride, frames=frames)
+
     def usable_frames(self) -> NDArray[np.bool_]:
         """Tell which frames of each clip hold no NaN, shape (n_clips, n_frames).
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -199,25 +199,29 @@ def build_fusion(
 
 @dataclass(frozen=True)
 class FineTuning:
-    """How everything is trained together at the end; with a backbone on frames, it included."""
+    """How a network is trained as a whole at the end; with a backbone on frames, it included."""
 
     plan: Plan
     learning_rate: float
     backbone: Backbone | None
 
 
-def train_fusion(
+def train_in_steps(
     network: keras.Model,
     clips: ClipStreams,
     *data: Any,
-    trained: list[keras.Model],
+    trained: Sequence[keras.Model],
     fine_tuning: FineTuning | None,
     epochs: int,
     initial_epoch: int,
     plan: Plan,
     training: TrainingSet,
 ) -> dict[str, list[float]]:
-    """Train the fusion of frozen, trained subnetworks, then all of it where that is asked for."""
+    """Train what a network adds to frozen, trained ones, then all of it where that is asked for.
+
+    The frozen ones are the subnetworks that it is built on, and the image network that made the
+    embeddings.
+    """
     # The early readout has no use for the subnetworks' scores, so it lacks those layers.
     own = {layer.name: layer for layer in network.layers}
     pairs = [

@@ -1,11 +1,15 @@
 """Features of small synthetic clips, and classifiers small enough to train in a second."""
 
+import keras
 import numpy as np
 import pytest
 
 from skavsc.classifiers import AudioSceneClassifier, SECRNNClassifier, VisualSceneClassifier
+from skavsc.media import write_clip
+from skavsc.visual import VideoFrameSampler
 
 LABELS = np.array(["bus", "park", "tram"])
+COLOURS = np.array([(200, 40, 40), (40, 180, 60), (50, 60, 200)])
 
 
 def synthetic_features(n_clips=36, seconds=2, n_bands=16, n_features=12, seed=0):
@@ -97,3 +101,37 @@ def small_visual():
 def small_framework():
     """The function that makes a small SECRNNClassifier of options."""
     return framework
+
+
+@pytest.fixture(scope="session")
+def films(tmp_path_factory):
+    """The lazy frames of twelve films of 1 s, whose scenes differ in colour, and the labels."""
+    folder = tmp_path_factory.mktemp("films")
+    rng = np.random.default_rng(0)
+    codes = np.arange(12) % 3
+    paths = []
+    for index, code in enumerate(codes):
+        noise = rng.integers(-30, 30, size=(25, 48, 64, 3))
+        frames = np.clip(COLOURS[code] + noise, 0, 255).astype("uint8")
+        paths.append(write_clip(folder / f"{index}.mp4", frames, fps=25))
+    return VideoFrameSampler(size=32, duration=1.0).transform(paths), LABELS[codes]
+
+
+@pytest.fixture(scope="session")
+def image_network():
+    """A function that builds an image network of two layers, always with the same weights."""
+
+    def build():
+        inputs = keras.Input((None, None, 3))
+        x = inputs
+        for seed, stride in ((0, 4), (1, 2)):
+            x = keras.layers.Conv2D(
+                8,
+                3,
+                strides=stride,
+                activation="relu",
+                kernel_initializer=keras.initializers.HeNormal(seed),
+            )(x)
+        return keras.Model(inputs, x)
+
+    return build

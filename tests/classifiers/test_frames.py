@@ -1,37 +1,30 @@
 """The framework on frames: embedded once, trained together with the image network, deployed."""
 
+import copy
 import pickle
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 from skavsc.classifiers._streams import ClipStreams, FrameStream, Stream
-from skavsc.media import write_clip
-from skavsc.visual import ImageEmbedder, LazyFrames, VGGPlacesEmbedder, VideoFrameSampler
+from skavsc.visual import ImageEmbedder, LazyFrames, VGGPlacesEmbedder
 from skavsc.visual._networks import open_network
 
 pytestmark = pytest.mark.filterwarnings("ignore::skavsc.exceptions.UntrainedWeightsWarning")
 
 PARTS = ("audio", "visual")
-COLOURS = {"bus": (200, 40, 40), "park": (40, 180, 60), "tram": (50, 60, 200)}
 
 
 @pytest.fixture(scope="module")
-def filmed(tmp_path_factory, make_features):
+def filmed(films, make_features):
     """Twelve clips of 1 s, whose scenes differ in the colour of their films."""
     X, y, _ = make_features(12, seconds=1)
-    folder = tmp_path_factory.mktemp("films")
-    rng = np.random.default_rng(0)
-    paths = []
-    for index, label in enumerate(y):
-        noise = rng.integers(-30, 30, size=(25, 48, 64, 3))
-        frames = np.clip(np.array(COLOURS[label]) + noise, 0, 255).astype("uint8")
-        paths.append(folder / f"{index}.mp4")
-        write_clip(paths[-1], frames, fps=25)
     clips = np.empty(12, dtype=[("audio", "f4", X.dtype["audio"].shape), ("visual", object)])
     clips["audio"] = X["audio"]
-    clips["visual"] = VideoFrameSampler(size=32, duration=1.0).transform(paths)
+    clips["visual"], labels = films
+    assert (labels == y).all()
     return clips, y
 
 
@@ -134,6 +127,68 @@ def test_changes_of_frames_need_frames(features, small_framework):
     for option in ({"flip": True}, {"brightness": 0.1}):
         with pytest.raises(ValueError, match='only fine_tune="all" trains on'):
             small_framework(**option).fit(*features[:2])
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"embedder": VGGPlacesEmbedder()}, {"fine_tune": "all"}, {"flip": True}, {"brightness": 0.1}],
+    ids=str,
+)
+def test_a_part_that_is_to_be_trained_takes_no_frames_of_its_own(filmed, on_frames, option):
+    (name,) = option
+    framework = on_frames(fine_tune="all")
+    framework.visual.set_params(**option)
+    with pytest.raises(ValueError, match=rf"visual__{name}=.*set {name} of SECRNN.*FrozenEst"):
+        framework.fit(*filmed)
+
+
+@pytest.fixture(scope="module")
+def tuned_visual(films, small_visual, image_network):
+    """A visual network that was trained together with its image network, alone."""
+    return small_visual(
+        embedder=ImageEmbedder(image_network()),
+        fine_tune="all",
+        fine_tune_learning_rate=1e-3,
+        scale_frames=True,
+        validation_fraction=0,
+        epochs=2,
+    ).fit(*films)
+
+
+def test_a_frozen_part_brings_the_image_network_that_was_trained(filmed, on_frames, tuned_visual):
+    X, y = filmed
+    expected = tuned_visual.predict_proba(X["visual"])
+    framework = on_frames(epochs=1).set_params(embedder=None, visual=FrozenEstimator(tuned_visual))
+    framework.fit(X, y)
+    assert framework.embedder_ is tuned_visual.embedder_
+    embeddings = tuned_visual.embedder_.transform(X["visual"])
+    with_embeddings = np.empty(12, [("audio", X.dtype["audio"]), ("visual", "f4", (5, 8))])
+    with_embeddings["audio"], with_embeddings["visual"] = X["audio"], embeddings
+    alone = clone(framework).set_params(
+        audio=FrozenEstimator(framework.audio_), visual=_on_embeddings(tuned_visual)
+    )
+    alone.fit(with_embeddings, y)
+    np.testing.assert_array_equal(alone.predict_proba(with_embeddings), framework.predict_proba(X))
+    # What is trained in the last step is the framework's own.
+    framework.set_params(audio=FrozenEstimator(framework.audio_))
+    framework.set_params(fine_tune="all", fine_tune_learning_rate=1e-3).fit(X, y)
+    before = tuned_visual.embedder_.network.get_weights()
+    after = framework.embedder_.network.get_weights()
+    assert not any(np.array_equal(*pair) for pair in zip(before, after, strict=True))
+    np.testing.assert_array_equal(tuned_visual.predict_proba(X["visual"]), expected)
+
+
+def _on_embeddings(visual):
+    """Give a frozen visual network without its image network."""
+    plain = copy.copy(visual)
+    del plain.embedder_
+    return FrozenEstimator(plain)
+
+
+def test_a_framework_has_one_embedder(filmed, on_frames, tuned_visual):
+    framework = on_frames().set_params(visual=FrozenEstimator(tuned_visual))
+    with pytest.raises(ValueError, match=r"frozen visual classifier .* pass embedder=None"):
+        framework.fit(*filmed)
 
 
 class Film:
