@@ -43,6 +43,11 @@ class AudioSceneClassifier(SceneClassifier):
         the best epoch are restored.
     rate_patience : int, default=15
         The epochs without a lower validation loss after which the learning rate is halved.
+    rate_schedule : {"halving", "cosine"}, default="halving"
+        How the learning rate falls. "halving": by half where the validation loss does, as
+        published. "cosine": from its start to 0 over all ``epochs`` along half a cosine, which
+        needs no validation; with ``validation_fraction=0`` it trains on every clip. Better for
+        sets whose held-out clips are too few to judge by.
     mixup_alpha : float, default=0.4
         The parameter of the beta distribution of mixup, at least 0; 0 turns mixup off.
     time_mask : int, default=0
@@ -124,6 +129,7 @@ class AudioSceneClassifier(SceneClassifier):
         epochs: int = 200,
         patience: int = 80,
         rate_patience: int = 15,
+        rate_schedule: str = "halving",
         mixup_alpha: float = 0.4,
         time_mask: int = 0,
         frequency_mask: int = 0,
@@ -143,6 +149,7 @@ class AudioSceneClassifier(SceneClassifier):
         self.epochs = epochs
         self.patience = patience
         self.rate_patience = rate_patience
+        self.rate_schedule = rate_schedule
         self.mixup_alpha = mixup_alpha
         self.time_mask = time_mask
         self.frequency_mask = frequency_mask

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -31,6 +32,7 @@ class Plan:
     batch_size: int
     patience: int
     rate_patience: int
+    rate_schedule: str
     mixup_alpha: float
     mixed: tuple[str, ...]
     augmentations: tuple[Augmentation, ...]
@@ -147,10 +149,21 @@ def train_on_crops(
         stopping = keras.callbacks.EarlyStopping(
             "val_loss", patience=plan.patience, restore_best_weights=True
         )
-        halving = keras.callbacks.ReduceLROnPlateau(
-            "val_loss", factor=0.5, patience=plan.rate_patience
-        )
-        callbacks += [stopping, halving]
+        callbacks.append(stopping)
+        if plan.rate_schedule == "halving":
+            callbacks.append(
+                keras.callbacks.ReduceLROnPlateau(
+                    "val_loss", factor=0.5, patience=plan.rate_patience
+                )
+            )
+    first_rate = float(network.optimizer.learning_rate)
+    if plan.rate_schedule == "cosine":
+
+        def falling(epoch: int) -> float:
+            done = (epoch - initial_epoch) / epochs
+            return first_rate * (1 + math.cos(math.pi * done)) / 2
+
+        callbacks.append(keras.callbacks.LearningRateScheduler(falling))
     try:
         network.fit(
             batches,
@@ -177,6 +190,9 @@ def train_on_crops(
             stacklevel=2,
         )
     finally:
+        if plan.rate_schedule == "cosine":
+            # Whoever goes on from here begins another fall.
+            network.optimizer.learning_rate = first_rate
         for used in (batches, judged):
             if used is not None:
                 used.release()

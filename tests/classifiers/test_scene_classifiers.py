@@ -307,3 +307,25 @@ def test_frozen_subnetworks_keep_their_weights_and_fine_tuning_moves_them(
     inside, alone = first_kernels(tuned)
     assert not np.array_equal(inside, alone)
     assert len(tuned.history_["loss"]) == 4
+
+
+def test_rate_falls_along_half_a_cosine(features, build):
+    X, y, groups = features
+    classifier = build(rate_schedule="cosine", epochs=4, validation_fraction=0, warm_start=True)
+    classifier.fit(X, y, groups=groups)
+    fall = classifier.learning_rate * (1 + np.cos(np.pi * np.arange(4) / 4)) / 2
+    np.testing.assert_allclose(classifier.history_["learning_rate"], fall, rtol=1e-5)
+    # Going on begins another fall.
+    classifier.fit(X, y, groups=groups)
+    np.testing.assert_allclose(classifier.history_["learning_rate"], [*fall, *fall], rtol=1e-5)
+
+
+def test_cosine_stops_by_validation_where_there_is_one(features, small_visual):
+    X, y, groups = features
+    options = {"rate_schedule": "cosine", "epochs": 60, "patience": 1, "rate_patience": 1}
+    classifier = small_visual(**options, learning_rate=0.5).fit(X, y, groups=groups)
+    losses = classifier.history_["val_loss"]
+    assert len(losses) < 60
+    assert losses[-1] >= losses[-2]
+    fall = 0.25 * (1 + np.cos(np.pi * np.arange(len(losses)) / 60))
+    np.testing.assert_allclose(classifier.history_["learning_rate"], fall, rtol=1e-5)
