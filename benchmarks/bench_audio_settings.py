@@ -1,8 +1,9 @@
 """Which settings of the audio network help on a small set, and what the chosen ones reach.
 
 Takes a set in the layout of TAU Urban Audio-Visual Scenes with official folds. Inside the training
-clips of each fold, settings that build on each other are compared with whole recordings held out;
-the one with the lowest log loss there is trained on all training clips of the fold, and tested once::
+clips of each fold, settings that build on each other are compared with whole recordings held out.
+The one with the lowest log loss there is trained on all training clips of the fold and tested
+once::
 
     OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
         python benchmarks/bench_audio_settings.py ROOT --duration 5 --jobs 2
