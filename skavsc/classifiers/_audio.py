@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
-from skavsc.classifiers._augmentation import Augmentation, mask_blocks
+from skavsc.classifiers._augmentation import Augmentation, colour_blocks, mask_blocks
 from skavsc.classifiers._base import SceneClassifier
 from skavsc.classifiers._data import TrainingSet, check_features
 from skavsc.classifiers._streams import ClipStreams, Stream
@@ -57,6 +57,10 @@ class AudioSceneClassifier(SceneClassifier):
     frequency_mask : int, default=0
         The most bands in a row that are hidden in each crop in training, likewise, fewer than
         there are.
+    band_gain : float, default=0.0
+        How much each crop is filtered at random in training, at least 0: the standard deviation
+        of a gain that is smooth over the bands, as a fraction of the range of the crop's values.
+        Makes up for recordings from few devices and places (FilterAugment, linear type).
     label_smoothing : float, default=0.0
         How much of each target is spread over all classes, in [0, 1).
     class_weight : dict, "balanced" or None, default=None
@@ -67,7 +71,7 @@ class AudioSceneClassifier(SceneClassifier):
     warm_start : bool, default=False
         Whether fit goes on from the weights of the last fit.
     random_state : int, RandomState instance or None, default=None
-        Determines the initial weights, crops, mixup, masks and the clips held out.
+        Determines the initial weights, crops, mixup, masks, filters and the clips held out.
     verbose : int, default=0
         Whether to write a line an epoch to the error stream.
 
@@ -92,7 +96,8 @@ class AudioSceneClassifier(SceneClassifier):
     Naranjo-Alcazar et al.: Squeeze-excitation convolutional recurrent neural networks for
     audio-visual scene classification. DCASE 2021, arXiv 2107.13180. Mixup: Zhang et al.,
     ICLR 2018, arXiv 1710.09412. Masks: Park et al., SpecAugment, Interspeech 2019,
-    arXiv 1904.08779.
+    arXiv 1904.08779. Random filters: Nam, Kim and Park, FilterAugment, ICASSP 2022,
+    arXiv 2110.03282.
 
     Examples
     --------
@@ -112,6 +117,7 @@ class AudioSceneClassifier(SceneClassifier):
         "segment_frames": [Interval(Integral, 4, None, closed="left")],
         "time_mask": [Interval(Integral, 0, None, closed="left")],
         "frequency_mask": [Interval(Integral, 0, None, closed="left")],
+        "band_gain": [Interval(Real, 0, None, closed="left")],
     }
     _modality = "audio"
     feature_shape_: tuple[int, ...]
@@ -133,6 +139,7 @@ class AudioSceneClassifier(SceneClassifier):
         mixup_alpha: float = 0.4,
         time_mask: int = 0,
         frequency_mask: int = 0,
+        band_gain: float = 0.0,
         label_smoothing: float = 0.0,
         class_weight: dict[Any, float] | str | None = None,
         validation_fraction: float = 0.15,
@@ -153,6 +160,7 @@ class AudioSceneClassifier(SceneClassifier):
         self.mixup_alpha = mixup_alpha
         self.time_mask = time_mask
         self.frequency_mask = frequency_mask
+        self.band_gain = band_gain
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight
         self.validation_fraction = validation_fraction
@@ -192,8 +200,13 @@ class AudioSceneClassifier(SceneClassifier):
         )
 
     def _augmentations(self) -> tuple[Augmentation, ...]:
+        changes: list[Augmentation] = []
+        if self.band_gain:
+            changes.append(
+                functools.partial(colour_blocks, stream="audio", deviation=self.band_gain)
+            )
         if not (self.time_mask or self.frequency_mask):
-            return ()
+            return tuple(changes)
         n_bands = self.feature_shape_[1]
         for name, value, extent, unit in (
             ("time_mask", self.time_mask, self.segment_frames, "frames"),
@@ -204,11 +217,12 @@ class AudioSceneClassifier(SceneClassifier):
                     f"{name}={value} may hide all of the {extent} {unit} of a second; it must be "
                     f"less than {extent}"
                 )
-        return (
+        changes.append(
             functools.partial(
                 mask_blocks,
                 stream="audio",
                 max_frames=self.time_mask,
                 max_bands=self.frequency_mask,
-            ),
+            )
         )
+        return tuple(changes)

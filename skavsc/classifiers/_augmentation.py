@@ -1,4 +1,4 @@
-"""What the crops of a batch go through in training: mixup, masks, changes of frames, gaps."""
+"""What crops go through in training: mixup, masks, filters, changes of frames, gaps."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+#: Where the gain of a random filter is drawn, from the lowest band to the highest.
+N_KNOTS = 5
 
 Inputs = dict[str, NDArray[np.float32]]
 
@@ -61,6 +64,44 @@ def mask_blocks(
     hidden = bands[:, :, None, None] | frames[:, None, :, None]
     means = blocks.mean(axis=(1, 2), keepdims=True)
     return {**inputs, stream: np.where(hidden, means, blocks)}
+
+
+def colour_blocks(
+    inputs: Inputs, rng: np.random.Generator, *, stream: str, deviation: float
+) -> Inputs:
+    """Send each block through a random smooth filter, as other devices and places would.
+
+    The filter's gain is linear between `N_KNOTS` equally spaced bands, where it is normally
+    distributed around 0, and the same in all frames and channels. It is measured by the block's
+    range, so that it does not matter whether the network's scaling to [-1, 1] comes before or
+    after. A channel that is constant, as the difference of a mono recording, stays so.
+
+    Parameters
+    ----------
+    inputs : dict of str to ndarray
+        The crops; those of the stream of shape (n_examples, n_bands, n_frames, n_channels), on a
+        logarithmic scale.
+    rng : numpy.random.Generator
+        Draws the gains.
+    stream : str
+        Which stream is filtered.
+    deviation : float
+        The standard deviation of the gains, as a fraction of the block's range.
+
+    Returns
+    -------
+    dict of str to ndarray
+        The crops with that stream replaced.
+    """
+    blocks = inputs[stream]
+    n_examples, n_bands, _, _ = blocks.shape
+    knots = rng.normal(0, deviation, size=(n_examples, N_KNOTS))
+    positions = np.linspace(0, N_KNOTS - 1, n_bands)
+    gains = np.stack([np.interp(positions, np.arange(N_KNOTS), row) for row in knots])
+    extent = np.ptp(blocks, axis=(1, 2, 3), keepdims=True)
+    filtered = blocks + extent * gains[:, :, None, None].astype(np.float32)
+    constant = np.ptp(blocks, axis=(1, 2), keepdims=True) == 0
+    return {**inputs, stream: np.where(constant, blocks, filtered)}
 
 
 def flip_frames(inputs: Inputs, rng: np.random.Generator, *, stream: str) -> Inputs:

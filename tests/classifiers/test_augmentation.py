@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from skavsc.classifiers._augmentation import (
     brighten_frames,
+    colour_blocks,
     drop_streams,
     flip_frames,
     mask_blocks,
@@ -85,6 +86,41 @@ def test_a_constant_channel_stays_constant():
     assert (mask(blocks)[..., 2] == -120).all()
 
 
+def colour(blocks, deviation=0.1):
+    rng = np.random.default_rng(0)
+    return colour_blocks({"audio": blocks}, rng, stream="audio", deviation=deviation)["audio"]
+
+
+def test_a_filter_is_smooth_over_bands_and_the_same_at_all_times():
+    blocks = blocks_of(n_examples=400, n_bands=33)
+    gains = colour(blocks) - blocks
+    assert gains.dtype == np.float32
+    np.testing.assert_allclose(gains, np.broadcast_to(gains[:, :, :1, :1], gains.shape), atol=1e-4)
+    gains = gains[:, :, 0, 0] / np.ptp(blocks, axis=(1, 2, 3))[:, None]
+    # Knots are 8 bands apart: straight in between, independent from one to the next.
+    np.testing.assert_allclose(np.diff(gains, 2, axis=1)[:, 1:7], 0, atol=1e-5)
+    knots = gains[:, ::8]
+    np.testing.assert_allclose(knots.std(axis=0), 0.1, rtol=0.2)
+    assert np.abs(knots.mean(axis=0)).max() < 0.02
+    assert np.abs(np.corrcoef(knots.T) - np.eye(5)).max() < 0.2
+
+
+def test_filters_go_with_gain_and_scaling():
+    blocks = blocks_of()
+    np.testing.assert_allclose(colour(blocks + 30), colour(blocks) + 30, atol=1e-4)
+    np.testing.assert_allclose(
+        scale_blocks(colour(scale_blocks(blocks))), scale_blocks(colour(blocks)), atol=1e-5
+    )
+
+
+def test_filters_leave_a_constant_channel_constant():
+    blocks = blocks_of()
+    blocks[..., 2] = -120
+    coloured = colour(blocks)
+    assert (coloured[..., 2] == -120).all()
+    assert (coloured[..., 0] != blocks[..., 0]).mean() > 0.9
+
+
 def batches(augmentations=(), **options):
     data = blocks_of(n_examples=9, n_frames=40)
     clips = ClipStreams({"audio": Stream(data, 10, block_scaled=True)})
@@ -118,9 +154,10 @@ def test_augmentation_leaves_crops_mixtures_and_targets_as_they_are():
     assert 0.3 < (plain[0] == masked[0]).mean() < 1
 
 
-def test_the_classifier_masks_where_asked(features, fitted, small_audio):
+@pytest.mark.parametrize("options", [{"time_mask": 20, "frequency_mask": 4}, {"band_gain": 0.2}])
+def test_the_classifier_changes_crops_where_asked(features, fitted, small_audio, options):
     X, y, groups = features
-    masked = small_audio(epochs=1, time_mask=20, frequency_mask=4).fit(X, y, groups=groups)
+    masked = small_audio(epochs=1, **options).fit(X, y, groups=groups)
     plain = fitted["audio"].history_["loss"][0]
     assert masked.history_["loss"][0] != plain
     assert small_audio(epochs=1).fit(X, y, groups=groups).history_["loss"][0] == plain
