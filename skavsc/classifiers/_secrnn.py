@@ -353,7 +353,7 @@ class SECRNNClassifier(FrameClassifier):
         epochs: int | None,
     ) -> None:
         """Take one step of the training, or its outcome from the memory."""
-        if self.memory is None or going_on:
+        if self.memory is None or (going_on and hasattr(classifier, "keras_classifier_")):
             train(training, going_on=going_on, epochs=epochs)
             return
         # joblib's Memory takes no other path-like than str and Path.

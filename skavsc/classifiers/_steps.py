@@ -16,10 +16,10 @@ _OUTCOME = ("classes_", "keras_classifier_", "embedder_")
 def recipe_of(classifier: Any) -> Any:
     """Give a classifier that is not fitted, without what does not change the networks."""
     idle = {
-        name: None if name.endswith("memory") else 0
+        name: None if name.endswith("memory") else False
         for name in classifier.get_params()
         # What is frozen is fitted, and takes no other parameters.
-        if name.endswith(("memory", "verbose")) and "__estimator__" not in name
+        if name.endswith(("memory", "verbose", "warm_start")) and "__estimator__" not in name
     }
     return clone(classifier).set_params(**idle)
 

@@ -23,30 +23,28 @@ def steps_of(features, capfd):
     return fit
 
 
-@pytest.fixture
-def remembering(small_framework, tmp_path):
-    """A framework that says what it trains, and keeps it."""
-    return small_framework(memory=tmp_path / "steps", verbose=1).set_params(
-        audio__verbose=1, visual__verbose=1
-    )
+@pytest.fixture(scope="module")
+def kept(small_framework, tmp_path_factory, features):
+    """A fitted framework that says what it trains, and whose steps are kept."""
+    X, y, groups = features
+    memory = tmp_path_factory.mktemp("steps")
+    classifier = small_framework(memory=memory, verbose=1)
+    return classifier.set_params(audio__verbose=1, visual__verbose=1).fit(X, y, groups=groups)
 
 
-def test_a_second_fit_trains_nothing_and_is_the_same(remembering, steps_of, features):
+def test_a_second_fit_trains_nothing_and_is_the_same(kept, steps_of, features):
     X, _, _ = features
-    first, trained = steps_of(remembering)
-    assert trained == ["audio", "visual", "sound and picture"]
-    again, trained = steps_of(clone(remembering))
+    again, trained = steps_of(clone(kept))
     assert trained == []
-    np.testing.assert_array_equal(again.predict_proba(X), first.predict_proba(X))
-    np.testing.assert_array_equal(again.audio_.predict_proba(X), first.audio_.predict_proba(X))
-    assert again.history_ == first.history_
+    np.testing.assert_array_equal(again.predict_proba(X), kept.predict_proba(X))
+    np.testing.assert_array_equal(again.audio_.predict_proba(X), kept.audio_.predict_proba(X))
+    assert again.history_ == kept.history_
 
 
-def test_is_the_same_as_without(remembering, steps_of, features):
+def test_is_the_same_as_without(kept, steps_of, features):
     X, _, _ = features
-    kept, _ = steps_of(remembering)
-    plain, trained = steps_of(clone(remembering).set_params(memory=None))
-    assert len(trained) == 3
+    plain, trained = steps_of(clone(kept).set_params(memory=None))
+    assert trained == ["audio", "visual", "sound and picture"]
     np.testing.assert_array_equal(kept.predict_proba(X), plain.predict_proba(X))
 
 
@@ -59,32 +57,28 @@ def test_is_the_same_as_without(remembering, steps_of, features):
         ({"verbose": 2, "audio__verbose": 2}, []),
     ],
 )
-def test_trains_what_a_parameter_changes(remembering, steps_of, change, trained_again):
-    steps_of(remembering)
-    _, trained = steps_of(clone(remembering).set_params(**change))
+def test_trains_what_a_parameter_changes(kept, steps_of, change, trained_again):
+    _, trained = steps_of(clone(kept).set_params(**change))
     assert trained == trained_again
 
 
-def test_other_clips_are_trained_on(remembering, features, capfd):
+def test_other_clips_are_trained_on(kept, features, capfd):
     X, y, groups = features
-    remembering.fit(X, y, groups=groups)
     louder = X.copy()
     louder["audio"][0, 0, :5] += 1
-    capfd.readouterr()
-    clone(remembering).fit(louder, y, groups=groups)
+    clone(kept).fit(louder, y, groups=groups)
     err = capfd.readouterr().err
     assert "audio: epoch" in err
     assert "visual: epoch" not in err
 
 
-def test_takes_a_joblib_memory(remembering, steps_of, tmp_path):
-    remembering.set_params(memory=joblib.Memory(tmp_path / "other", verbose=0))
-    steps_of(remembering)
-    _, trained = steps_of(clone(remembering))
+def test_takes_a_joblib_memory(kept, steps_of):
+    memory = joblib.Memory(str(kept.memory), verbose=0)
+    _, trained = steps_of(clone(kept).set_params(memory=memory))
     assert trained == []
 
 
-def test_what_is_interrupted_is_not_kept(remembering, steps_of, features, monkeypatch):
+def test_what_is_interrupted_is_not_kept(kept, steps_of, features, monkeypatch, tmp_path):
     from skavsc.classifiers import _batches
 
     X, y, groups = features
@@ -95,17 +89,18 @@ def test_what_is_interrupted_is_not_kept(remembering, steps_of, features, monkey
             os.kill(os.getpid(), signal.SIGINT)
         return draw(self, index)
 
+    elsewhere = clone(kept).set_params(memory=tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(_batches.CropBatches, "__getitem__", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            clone(remembering).fit(X, y, groups=groups)
-    _, trained = steps_of(remembering)
+            elsewhere.fit(X, y, groups=groups)
+    _, trained = steps_of(clone(elsewhere))
     assert trained == ["visual", "sound and picture"]
 
 
-def test_going_on_goes_past_the_memory(remembering, steps_of):
-    remembering.set_params(warm_start=True)
-    classifier, _ = steps_of(remembering)
+def test_going_on_goes_past_the_memory(kept, steps_of):
+    classifier, trained = steps_of(clone(kept).set_params(warm_start=True))
+    assert trained == []
     n_epochs = len(classifier.history_["loss"])
     _, trained = steps_of(classifier)
     assert trained == ["audio", "visual", "sound and picture"]
