@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Two test processes on two cores: more threads would only get into each other's way.
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-jax test-slow lint clean
 
 # A stamp a set of extras: reinstall only when the metadata changes.
 $(VENV)/.demo: pyproject.toml
@@ -28,8 +28,11 @@ lint: $(VENV)/.test
 	$(BIN)/lint-imports
 	$(BIN)/numpydoc lint $$(git ls-files 'skavsc/*.py')
 
-test: lint  ## linters and all tests but the slow ones
+test: lint test-jax  ## linters and all tests but the slow ones
 	$(ONE_THREAD) $(BIN)/pytest --quiet -n 2 -m "not slow"
+
+test-jax: $(VENV)/.test  ## networks and classifiers once more, on JAX
+	$(ONE_THREAD) KERAS_BACKEND=jax $(BIN)/pytest --quiet -n 2 -m "not slow" tests/networks tests/classifiers
 
 test-slow: $(VENV)/.test
 	$(BIN)/pytest --quiet -m slow

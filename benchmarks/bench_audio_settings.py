@@ -36,9 +36,10 @@ STEPS = {
     "log-mel": {"filterbank": "mel"},
     "bands to 8 kHz": {"f_max": 8000.0},
     "cosine, none held out": {"rate_schedule": "cosine", "validation_fraction": 0, "epochs": 100},
-    "rate 3e-3": {"learning_rate": 3e-3},
+    "learning rate 3e-3": {"learning_rate": 3e-3},
     "mixup 0.2": {"mixup_alpha": 0.2},
-    "batches of 8": {"batch_size": 8},
+    "200 epochs": {"epochs": 200},
+    "random filters": {"band_gain": 0.15},
 }
 OF_FEATURES = ("filterbank", "f_max")
 
@@ -68,6 +69,7 @@ def main() -> None:
     parser.add_argument("--duration", type=float, default=10.0, help="seconds of each clip")
     parser.add_argument("--folds", type=int, nargs="+", help="official folds, by default all")
     parser.add_argument("--filters", type=int, nargs=3, default=[32, 64, 128])
+    parser.add_argument("--splits", type=int, default=3, help="of three inside each fold")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache", default="skavsc-cache", help="where features are kept")
@@ -80,12 +82,13 @@ def main() -> None:
             continue
         X, y, groups = clips.X.iloc[train], clips.y[train], clips.groups[train]
         pipelines = candidates(options)
+        splits = StratifiedGroupKFold(3, shuffle=True, random_state=options.seed)
         table = results_table(
             pipelines,
             X,
             y,
             groups=groups,
-            cv=StratifiedGroupKFold(3, shuffle=True, random_state=options.seed),
+            cv=list(splits.split(y, y, groups))[: options.splits],
             n_jobs=options.jobs,
             verbose=1,
         )
