@@ -5,23 +5,45 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sklearn.base import clone
+from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
 
 from skavsc.classifiers._data import TrainingSet
 
 # What a step leaves on its classifier.
 _OUTCOME = ("classes_", "keras_classifier_", "embedder_")
 
+# Parameters that do not change the networks.
+_IDLE = {"memory", "mmap_mode", "n_jobs", "verbose", "warm_start"}
 
-def recipe_of(classifier: Any) -> Any:
-    """Give a classifier that is not fitted, without what does not change the networks."""
-    idle = {
-        name: None if name.endswith("memory") else False
-        for name in classifier.get_params()
-        # What is frozen is fitted, and takes no other parameters.
-        if name.endswith(("memory", "verbose", "warm_start")) and "__estimator__" not in name
-    }
-    return clone(classifier).set_params(**idle)
+
+def recipe_of(value: Any) -> Any:
+    """Give what a classifier, or a parameter of it, is known by.
+
+    Fitted networks are known by their layers and weights: their pickles hold a time stamp, so
+    that of two equal ones each would be a new one.
+
+    Parameters
+    ----------
+    value : object
+        The classifier or parameter.
+
+    Returns
+    -------
+    object
+        Something with the same `joblib.hash` in every process.
+    """
+    if isinstance(value, FrozenEstimator):
+        fitted = value.estimator
+        embedder = getattr(fitted, "embedder_", None)
+        return recipe_of(fitted), recipe_of(fitted.keras_classifier_.model_), recipe_of(embedder)
+    if isinstance(value, BaseEstimator):
+        params = value.get_params(deep=False).items()
+        return type(value), {name: recipe_of(part) for name, part in params if name not in _IDLE}
+    # A Keras model; asked for so, as Keras need not be loaded here.
+    if hasattr(value, "get_weights"):
+        return value.to_json(), value.get_weights()
+    return value
 
 
 def take_step(
@@ -35,7 +57,7 @@ def take_step(
 
     Parameters
     ----------
-    recipe : SceneClassifier
+    recipe : object
         From `recipe_of`; with the training set and epochs it is what the outcome is known by.
     training : TrainingSet
         What is trained with.

@@ -1,12 +1,15 @@
 """Steps that are kept: none is trained twice, and what is half trained is not kept."""
 
 import os
+import pickle
 import signal
+import time
 
 import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 
 
 @pytest.fixture
@@ -96,6 +99,22 @@ def test_what_is_interrupted_is_not_kept(kept, steps_of, features, monkeypatch, 
             elsewhere.fit(X, y, groups=groups)
     _, trained = steps_of(clone(elsewhere))
     assert trained == ["visual", "sound and picture"]
+
+
+def test_a_frozen_part_is_known_by_its_weights(kept, steps_of):
+    frozen = FrozenEstimator(kept.visual_)
+    first, trained = steps_of(clone(kept).set_params(visual=frozen))
+    assert trained == ["sound and picture"]
+    # Keras's archives hold the time in steps of two seconds.
+    time.sleep(2.1)
+    copy = pickle.loads(pickle.dumps(kept.visual_))
+    _, trained = steps_of(clone(kept).set_params(visual=FrozenEstimator(copy)))
+    assert trained == []
+    network = copy.keras_classifier_.model_
+    network.set_weights([1.01 * weight for weight in network.get_weights()])
+    _, trained = steps_of(clone(kept).set_params(visual=FrozenEstimator(copy)))
+    assert trained == ["sound and picture"]
+    assert first.visual_ is kept.visual_
 
 
 def test_going_on_goes_past_the_memory(kept, steps_of):
