@@ -18,6 +18,7 @@ import argparse
 from pathlib import Path
 
 import joblib
+import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import Pipeline
 
@@ -71,9 +72,11 @@ def main() -> None:
     options = parser.parse_args()
 
     clips = load_clip_folder(options.folder, groups=place)
-    print(
-        f"{len(clips.X)} clips, {len(clips.target_names)} labels, {len(set(clips.groups))} places"
+    # Places of different labels may have the same name.
+    groups = np.array(
+        [f"{label}/{name}" for label, name in zip(clips.y, clips.groups, strict=True)]
     )
+    print(f"{len(clips.X)} clips, {len(clips.target_names)} labels, {len(set(groups))} places")
     kinds = {"log-mel": "mel", "gammatone": "gammatone"}
     features = {
         kind: features_of(filterbank, options).fit_transform(clips.X)
@@ -89,7 +92,7 @@ def main() -> None:
     table = published_table(
         features,
         clips.y,
-        groups=clips.groups,
+        groups=groups,
         cv=StratifiedGroupKFold(options.folds),
         framework=framework,
         verbose=1,
@@ -97,7 +100,7 @@ def main() -> None:
     print(format_published(table))
 
     model = Pipeline([("features", features_of("gammatone", options)), ("classifier", framework)])
-    model.fit(clips.X, clips.y, classifier__groups=clips.groups)
+    model.fit(clips.X, clips.y, classifier__groups=groups)
     joblib.dump(model, options.model)
     print(f"late fusion on gammatone features, fitted on all clips: {options.model}")
     for path, label in zip(clips.X["video"][:5], model.predict(clips.X[:5]), strict=True):

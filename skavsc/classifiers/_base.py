@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
@@ -164,6 +164,13 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         train = LabelledClips(clips, y, weights, usable_rows(clips, self._modality))
         training = TrainingSet(train, None, classes, self._seed())
         return self._fit_set(training, going_on=True, epochs=1)
+
+    def _usable_clips(self, X: Any) -> NDArray[np.bool_]:
+        """Tell which clips have a whole second to judge by, before fit or after it."""
+        fitted = hasattr(self, "classes_")
+        clips = (self if fitted else clone(self))._streams(X, reset=not fitted)
+        usable: NDArray[np.bool_] = np.any(clips.usable_seconds, axis=1)
+        return usable
 
     def predict_proba_segments(self, X: Any) -> NDArray[np.float32]:
         """Give the class probabilities of every second.

@@ -9,6 +9,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils._param_validation import Interval, StrOptions
 
@@ -77,6 +78,12 @@ class FrameClassifier(SceneClassifier):
             return X, None
         frames = frames_of(X, self._mixed)
         return self.embedder_.transform(frames), frames
+
+    def _usable_clips(self, X: Any) -> NDArray[np.bool_]:
+        if self.embedder is None and self.fine_tune != "all":
+            return super()._usable_clips(X)
+        # To know more of frames they would have to be decoded.
+        return np.array([item is not None for item in frames_of(X, self._mixed)], dtype=bool)
 
     def _augmentations(self, on_frames: bool = False) -> tuple[Augmentation, ...]:
         changes: list[Augmentation] = []

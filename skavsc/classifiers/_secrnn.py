@@ -104,8 +104,8 @@ class SECRNNClassifier(FrameClassifier):
         A folder to keep each trained network in, known by its clips and parameters: a fit that is
         cut short goes on with the step that it was at, and a search over the fusion's parameters
         trains the subnetworks once. Ctrl-C then ends the fit with KeyboardInterrupt, and what was
-        half trained is not kept. It needs a ``random_state`` that is a number, and has no part in
-        going on by ``warm_start`` or `partial_fit`.
+        half trained is not kept. It needs a ``random_state`` that is a number (ValueError
+        otherwise), and has no part in going on by ``warm_start`` or `partial_fit`.
     random_state : int, RandomState instance or None, default=None
         Determines the initial weights, crops, mixup, dropout and the clips held out, those of
         the subnetworks included.
@@ -356,6 +356,11 @@ class SECRNNClassifier(FrameClassifier):
         if self.memory is None or (going_on and hasattr(classifier, "keras_classifier_")):
             train(training, going_on=going_on, epochs=epochs)
             return
+        if not isinstance(self.random_state, Integral):
+            raise ValueError(
+                f"random_state={self.random_state!r} with memory={self.memory!r}: no two fits are "
+                "the same, so that nothing kept is used again; set random_state to a number"
+            )
         # joblib's Memory takes no other path-like than str and Path.
         memory = check_memory(
             os.fspath(self.memory) if isinstance(self.memory, os.PathLike) else self.memory

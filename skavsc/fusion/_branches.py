@@ -106,6 +106,14 @@ def _drop_missing(given: BranchInput) -> BranchInput:
     return given.part(np.flatnonzero(~missing_rows(given.values, given.name)))
 
 
+def _drop_unusable(given: BranchInput, classifier: Any) -> BranchInput:
+    """Leave out clips that are there, but shorter than the second that scenes are judged by."""
+    tell = getattr(classifier, "_usable_clips", None)
+    if tell is None or given.values is None:
+        return given
+    return given.part(np.flatnonzero(tell(given.values)))
+
+
 def rows_there(inputs: list[BranchInput], n_rows: int) -> NDArray[np.bool_]:
     """Tell which branches have each row: shape (n_rows, n_branches)."""
     there = np.zeros((n_rows, len(inputs)), dtype=bool)
@@ -165,9 +173,9 @@ def prepare(estimators: list[tuple[str, Any]], X: Any, *, fit: bool) -> list[Bra
         chains.append((start, chain))
     once = _OncePerInput([key for _, chain in chains for key, _ in chain])
     prepared = []
-    for start, chain in chains:
+    for (_, estimator), (start, chain) in zip(estimators, chains, strict=True):
         given = start
         for key, transformer in chain:
             given = once(key, transformer, given, fit)
-        prepared.append(given)
+        prepared.append(_drop_unusable(given, rest_of(estimator)))
     return prepared

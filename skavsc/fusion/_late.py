@@ -112,9 +112,10 @@ class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneous
     Notes
     -----
     A row is missing for a branch if what it would get is nothing but NaN or None: a field or an
-    array row of NaN, an empty path, or NaN after the leading transformers. It is then neither
-    trained on nor predicted by that branch. A branch that gets a whole structured array, or whose
-    transformers make one, needs all of its fields.
+    array row of NaN, a path that is None, or NaN after the leading transformers; or if its
+    classifier is one of skavsc's and there is less than the one second that it judges by. It is
+    then neither trained on nor predicted by that branch. A branch that gets a whole structured
+    array, or whose transformers make one, needs all of its fields.
 
     ``groups`` and ``sample_weight`` are handed to those branches whose ``fit`` takes them, or, with
     scikit-learn's metadata routing enabled, to those that request them.

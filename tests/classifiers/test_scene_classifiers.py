@@ -242,8 +242,13 @@ def test_interruption_keeps_the_weights_and_says_so(features, monkeypatch, small
         return draw(self, index)
 
     monkeypatch.setattr(_batches.CropBatches, "__getitem__", interrupted)
-    with pytest.warns(ConvergenceWarning, match="visual network was interrupted after"):
-        classifier = small_visual(epochs=500, patience=500).fit(X, y, groups=groups)
+    # A shell's background jobs ignore the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.warns(ConvergenceWarning, match="visual network was interrupted after"):
+            classifier = small_visual(epochs=500, patience=500).fit(X, y, groups=groups)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert 1 <= len(classifier.history_["loss"]) < 500
     assert np.isfinite(classifier.predict_proba(X)).all()
 

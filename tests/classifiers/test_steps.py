@@ -95,8 +95,13 @@ def test_what_is_interrupted_is_not_kept(kept, steps_of, features, monkeypatch, 
     elsewhere = clone(kept).set_params(memory=tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(_batches.CropBatches, "__getitem__", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            elsewhere.fit(X, y, groups=groups)
+        # A shell's background jobs ignore the signal.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                elsewhere.fit(X, y, groups=groups)
+        finally:
+            signal.signal(signal.SIGINT, before)
     _, trained = steps_of(clone(elsewhere))
     assert trained == ["visual", "sound and picture"]
 
@@ -124,3 +129,9 @@ def test_going_on_goes_past_the_memory(kept, steps_of):
     _, trained = steps_of(classifier)
     assert trained == ["audio", "visual", "sound and picture"]
     assert len(classifier.history_["loss"]) == 2 * n_epochs
+
+
+def test_needs_a_number_to_know_a_fit_by(kept, features):
+    X, y, groups = features
+    with pytest.raises(ValueError, match=r"random_state=None with memory=.*set random_state"):
+        clone(kept).set_params(random_state=None).fit(X, y, groups=groups)

@@ -6,7 +6,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from skavsc import LateFusionClassifier
+from skavsc import AudioSceneClassifier, LateFusionClassifier, VisualSceneClassifier
 from skavsc.exceptions import MissingClipWarning, MissingModalityError
 
 from .conftest import AUDIO_SHAPE, VISUAL_SHAPE, ArrayReader, Flatten, draw_clips
@@ -182,3 +182,30 @@ def test_three_branches_have_a_rule_for_each_subset():
     many = [(name, LogisticRegression()) for name in "abcdefg"]
     with pytest.raises(ValueError, match="7 branches; at most 6"):
         LateFusionClassifier(many).fit(X["visual"], y)
+
+
+def test_less_than_a_second_counts_as_missing():
+    rng = np.random.default_rng(0)
+    y = np.array(["bus", "park"])[np.arange(16) % 2]
+    X = np.zeros(16, dtype=[("audio", "f4", (8, 100, 1)), ("visual", "f4", (10, 6))])
+    X["audio"] = rng.normal(-40, 4, size=X["audio"].shape)
+    X["visual"] = rng.normal(size=X["visual"].shape)
+    X["audio"][3, :, 30:] = np.nan
+    X["visual"][5, 4:] = np.nan
+    X["visual"][6, 6:] = np.nan  # a second and a bit: enough
+    model = LateFusionClassifier(
+        [
+            ("audio", AudioSceneClassifier(filters=(4, 4, 4), epochs=1, random_state=0)),
+            ("visual", VisualSceneClassifier(units=4, epochs=1, random_state=0)),
+        ],
+        "mean",
+        cv=2,
+    ).fit(X, y)
+    probabilities = model.predict_proba(X)
+    # Exactly what the branches that have a whole second say, and their mean where both do.
+    audio, visual = model.named_estimators_["audio"], model.named_estimators_["visual"]
+    there = np.setdiff1d(np.arange(16), [3, 5])
+    np.testing.assert_allclose(probabilities[3], visual.predict_proba(X[[3]])[0], rtol=1e-4)
+    np.testing.assert_allclose(probabilities[5], audio.predict_proba(X[[5]])[0], rtol=1e-4)
+    both = (audio.predict_proba(X[there]) + visual.predict_proba(X[there])) / 2
+    np.testing.assert_allclose(probabilities[there], both, rtol=1e-4)
