@@ -168,7 +168,9 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
     def _usable_clips(self, X: Any) -> NDArray[np.bool_]:
         """Tell which clips have a whole second to judge by, before fit or after it."""
         fitted = hasattr(self, "classes_")
-        clips = (self if fitted else clone(self))._streams(X, reset=not fitted)
+        classifier = self if fitted else clone(self)
+        classifier._validate_params()
+        clips = classifier._streams(X, reset=not fitted)
         usable: NDArray[np.bool_] = np.any(clips.usable_seconds, axis=1)
         return usable
 

@@ -80,7 +80,7 @@ class FrameClassifier(SceneClassifier):
         return self.embedder_.transform(frames), frames
 
     def _usable_clips(self, X: Any) -> NDArray[np.bool_]:
-        if self.embedder is None and self.fine_tune != "all":
+        if not (hasattr(self, "embedder_") or self.embedder or self.fine_tune == "all"):
             return super()._usable_clips(X)
         # To know more of frames they would have to be decoded.
         return np.array([item is not None for item in frames_of(X, self._mixed)], dtype=bool)

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 from skavsc.classifiers._streams import ClipStreams, FrameStream, Stream
+from skavsc.exceptions import MediaNotFoundError
 from skavsc.visual import ImageEmbedder, LazyFrames, VGGPlacesEmbedder
 from skavsc.visual._networks import open_network
 
@@ -176,6 +178,18 @@ def test_a_frozen_part_brings_the_image_network_that_was_trained(filmed, on_fram
     after = framework.embedder_.network.get_weights()
     assert not any(np.array_equal(*pair) for pair in zip(before, after, strict=True))
     np.testing.assert_array_equal(tuned_visual.predict_proba(X["visual"]), expected)
+
+
+def test_what_is_usable_is_told_without_decoding(filmed, on_frames, tuned_visual):
+    X, y = filmed
+    framework = on_frames(epochs=1).set_params(embedder=None, visual=FrozenEstimator(tuned_visual))
+    framework.fit(X, y)
+    lost = X[:3].copy()
+    for row, path in enumerate(["gone.mp4", None, "gone.mp4"]):
+        lost["visual"][row] = path and replace(X["visual"][row], path=path)
+    assert framework._usable_clips(lost).tolist() == [True, False, True]
+    with pytest.raises(MediaNotFoundError, match=r"gone\.mp4"):
+        framework.predict(lost[[0, 2]])
 
 
 def _on_embeddings(visual):

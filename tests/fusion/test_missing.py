@@ -5,6 +5,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.utils._param_validation import InvalidParameterError
 
 from skavsc import AudioSceneClassifier, LateFusionClassifier, VisualSceneClassifier
 from skavsc.exceptions import MissingClipWarning, MissingModalityError
@@ -209,3 +210,10 @@ def test_less_than_a_second_counts_as_missing():
     np.testing.assert_allclose(probabilities[5], audio.predict_proba(X[[5]])[0], rtol=1e-4)
     both = (audio.predict_proba(X[there]) + visual.predict_proba(X[there])) / 2
     np.testing.assert_allclose(probabilities[there], both, rtol=1e-4)
+
+
+def test_a_wrong_parameter_of_a_branch_is_named():
+    X = np.zeros((8, 8, 100, 1), "f4")
+    model = LateFusionClassifier([("audio", AudioSceneClassifier(segment_frames=0))], "mean")
+    with pytest.raises(InvalidParameterError, match="'segment_frames' parameter of AudioScene"):
+        model.fit(X, np.arange(8) % 2)
