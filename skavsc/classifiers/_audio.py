@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.utils._param_validation import Interval
@@ -14,6 +15,9 @@ from skavsc.classifiers._augmentation import Augmentation, colour_blocks, mask_b
 from skavsc.classifiers._base import SceneClassifier
 from skavsc.classifiers._data import TrainingSet, check_features
 from skavsc.classifiers._streams import ClipStreams, Stream
+
+if TYPE_CHECKING:
+    from skavsc.classifiers._training import Plan
 
 
 class AudioSceneClassifier(SceneClassifier):
@@ -68,6 +72,15 @@ class AudioSceneClassifier(SceneClassifier):
     validation_fraction : float, default=0.15
         About how much of the clips, by whole groups, is held out to stop training by, in
         [0, 0.5]. With 0 all epochs are trained and the last weights kept.
+    clean_statistics : bool, default=False
+        Whether, after the last epoch, the statistics of batch normalisation are taken anew over
+        random seconds of the training clips as they are. Those gathered in training, used
+        otherwise, are of crops that are mixed, masked and filtered, which those to be predicted
+        are not.
+    clip_average : {"arithmetic", "geometric"}, default="arithmetic"
+        The mean over the seconds of a clip that gives its probabilities: of probabilities, as
+        published, or of their logarithms (then scaled to sum to 1), in which a second that is
+        sure that it is not a class counts as much as one that is sure that it is.
     warm_start : bool, default=False
         Whether fit goes on from the weights of the last fit.
     random_state : int, RandomState instance or None, default=None
@@ -97,7 +110,8 @@ class AudioSceneClassifier(SceneClassifier):
     audio-visual scene classification. DCASE 2021, arXiv 2107.13180. Mixup: Zhang et al.,
     ICLR 2018, arXiv 1710.09412. Masks: Park et al., SpecAugment, Interspeech 2019,
     arXiv 1904.08779. Random filters: Nam, Kim and Park, FilterAugment, ICASSP 2022,
-    arXiv 2110.03282.
+    arXiv 2110.03282. Statistics taken anew: Izmailov et al., Averaging weights leads to wider
+    optima and better generalization, UAI 2018, arXiv 1803.05407.
 
     Examples
     --------
@@ -118,6 +132,7 @@ class AudioSceneClassifier(SceneClassifier):
         "time_mask": [Interval(Integral, 0, None, closed="left")],
         "frequency_mask": [Interval(Integral, 0, None, closed="left")],
         "band_gain": [Interval(Real, 0, None, closed="left")],
+        "clean_statistics": ["boolean"],
     }
     _modality = "audio"
     feature_shape_: tuple[int, ...]
@@ -143,6 +158,8 @@ class AudioSceneClassifier(SceneClassifier):
         label_smoothing: float = 0.0,
         class_weight: dict[Any, float] | str | None = None,
         validation_fraction: float = 0.15,
+        clean_statistics: bool = False,
+        clip_average: str = "arithmetic",
         warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
@@ -164,6 +181,8 @@ class AudioSceneClassifier(SceneClassifier):
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight
         self.validation_fraction = validation_fraction
+        self.clean_statistics = clean_statistics
+        self.clip_average = clip_average
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
@@ -198,6 +217,9 @@ class AudioSceneClassifier(SceneClassifier):
             dropout=self.dropout,
             batch_norm_momentum=momentum_for(len(training.train.rows), self.batch_size),
         )
+
+    def _plan(self, training: TrainingSet) -> Plan:
+        return replace(super()._plan(training), clean_statistics=self.clean_statistics)
 
     def _augmentations(self) -> tuple[Augmentation, ...]:
         changes: list[Augmentation] = []

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -47,6 +48,7 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "validation_fraction": [Interval(Real, 0, 0.5, closed="both")],
+        "clip_average": [StrOptions({"arithmetic", "geometric"})],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -201,7 +203,7 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         return probabilities
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
-        """Give the class probabilities of clips: the mean over their seconds.
+        """Give the class probabilities of clips: the mean over their seconds (``clip_average``).
 
         Parameters
         ----------
@@ -221,7 +223,11 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         seconds = self.predict_proba_segments(X)
         judged: NDArray[np.bool_] = np.any(~np.isnan(seconds[..., 0]), axis=1)
         require_present(judged, self._modality)
-        return np.nanmean(seconds, axis=1)
+        if self.clip_average == "arithmetic":
+            return np.nanmean(seconds, axis=1)
+        # A class that one second rules out stays possible, and logarithms finite.
+        logarithms = np.log(np.maximum(seconds, np.finfo(np.float32).tiny))
+        return softmax(np.nanmean(logarithms, axis=1), axis=1)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Give the most probable label of each clip.

@@ -98,6 +98,10 @@ class SECRNNClassifier(FrameClassifier):
     validation_fraction : float, default=0.15
         About how much of the clips, by whole groups, is held out to stop training by, in
         [0, 0.5]. With 0 all epochs are trained and the last weights kept.
+    clip_average : {"arithmetic", "geometric"}, default="arithmetic"
+        The mean over the seconds of a clip that gives its probabilities: of probabilities, as
+        published, or of their logarithms (then scaled to sum to 1), in which a second that is
+        sure that it is not a class counts as much as one that is sure that it is.
     warm_start : bool, default=False
         Whether fit goes on from the weights of the last fit.
     memory : path-like or joblib.Memory, default=None
@@ -202,6 +206,7 @@ class SECRNNClassifier(FrameClassifier):
         label_smoothing: float = 0.0,
         class_weight: dict[Any, float] | str | None = None,
         validation_fraction: float = 0.15,
+        clip_average: str = "arithmetic",
         warm_start: bool = False,
         memory: str | os.PathLike[str] | joblib.Memory | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -227,6 +232,7 @@ class SECRNNClassifier(FrameClassifier):
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight
         self.validation_fraction = validation_fraction
+        self.clip_average = clip_average
         self.warm_start = warm_start
         self.memory = memory
         self.random_state = random_state

@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras.layers import BatchNormalization
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from tqdm import tqdm
@@ -38,6 +39,7 @@ class Plan:
     augmentations: tuple[Augmentation, ...]
     seed: int
     verbose: int
+    clean_statistics: bool = False
 
 
 def compile_network(network: keras.Model, learning_rate: float, loss: keras.losses.Loss) -> None:
@@ -73,6 +75,27 @@ def momentum_for(n_clips: int, batch_size: int) -> float:
     """
     n_steps = -(-n_clips // batch_size)
     return min(0.99, 1 - 1 / max(2, n_steps))
+
+
+# As many as Keras's own momentum of batch normalisation, 0.99, remembers.
+STEPS_OF_STATISTICS = 100
+
+
+def take_statistics(network: keras.Model, batches: CropBatches) -> None:
+    """Take the moving statistics of batch normalisation anew: their mean over many batches."""
+    norms = [layer for layer in network.layers if isinstance(layer, BatchNormalization)]
+    momenta = [layer.momentum for layer in norms]
+    try:
+        for step in range(STEPS_OF_STATISTICS):
+            inputs = batches[step % len(batches)][0]
+            for layer in norms:
+                layer.momentum = step / (step + 1)
+            network(inputs, training=True)
+            if (step + 1) % len(batches) == 0:
+                batches.on_epoch_end()
+    finally:
+        for layer, momentum in zip(norms, momenta, strict=True):
+            layer.momentum = momentum
 
 
 class _EpochLines(keras.callbacks.Callback):
@@ -196,6 +219,19 @@ def train_on_crops(
         for used in (batches, judged):
             if used is not None:
                 used.release()
+    if plan.clean_statistics:
+        clean = CropBatches(
+            clips,
+            training.train.rows,
+            targets,
+            None,
+            batch_size=plan.batch_size,
+            mixup_alpha=0,
+            mixed=(),
+            seed=plan.seed,
+            first_epoch=initial_epoch,
+        )
+        take_statistics(network, clean)
     return {
         name: [float(value) for value in values] for name, values in network.history.history.items()
     }

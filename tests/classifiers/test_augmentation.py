@@ -163,6 +163,27 @@ def test_the_classifier_changes_crops_where_asked(features, fitted, small_audio,
     assert small_audio(epochs=1).fit(X, y, groups=groups).history_["loss"][0] == plain
 
 
+def test_clean_statistics_are_those_of_the_training_clips_as_they_are(features, small_audio):
+    X, y, _ = features
+    options = {"epochs": 2, "band_gain": 0.5, "validation_fraction": 0}
+    usual = small_audio(**options).fit(X, y).keras_classifier_.model_
+    clean = small_audio(**options, clean_statistics=True).fit(X, y).keras_classifier_.model_
+    for one, other in zip(usual.trainable_variables, clean.trainable_variables, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+    # What the first of them sees follows from the crops alone: here, from the whole clips.
+    name = "audio_block1_shortcut"
+    rows = np.concatenate([X["audio"][:, :, start : start + 50] for start in range(0, 51, 5)])
+    maps = clean.get_layer(name)(clean.get_layer("audio_scaling")(rows)).numpy()
+    for network, tolerance in ((clean, 0.02), (usual, None)):
+        norm = network.get_layer(f"{name}_norm")
+        mean, variance = norm.moving_mean.numpy(), norm.moving_variance.numpy()
+        off = np.abs(mean - maps.mean(axis=(0, 1, 2))) / maps.std(axis=(0, 1, 2))
+        assert (off < 0.02).all() == (network is clean)
+        if tolerance:
+            np.testing.assert_allclose(variance, maps.var(axis=(0, 1, 2)), rtol=tolerance)
+        assert norm.momentum == usual.get_layer(f"{name}_norm").momentum > 0
+
+
 @pytest.mark.parametrize(("name", "extent"), [("time_mask", 50), ("frequency_mask", 16)])
 def test_a_mask_over_everything_is_refused(features, small_audio, name, extent):
     X, y, _ = features

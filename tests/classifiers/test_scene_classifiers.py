@@ -1,5 +1,6 @@
 """What the three classifiers promise, on clips."""
 
+import copy
 import os
 import signal
 import subprocess
@@ -40,6 +41,26 @@ def test_clip_probability_is_the_mean_over_its_seconds(fitted, new_clips, name):
     seconds = fitted[name].predict_proba_segments(X)
     assert seconds.shape == (18, 2, 3)
     np.testing.assert_allclose(fitted[name].predict_proba(X), seconds.mean(axis=1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_geometric_mean_over_the_seconds_that_are_there(fitted, new_clips, name):
+    X = new_clips[0].copy()
+    for field in X.dtype.names:
+        X[field][4][..., X[field].shape[-2] // 2 :, :] = np.nan
+    classifier = copy.copy(fitted[name]).set_params(clip_average="geometric")
+    seconds = classifier.predict_proba_segments(X).astype(float)
+    products = np.sqrt(seconds[:, 0] * seconds[:, 1])
+    products[4] = seconds[4, 0]
+    expected = products / products.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(classifier.predict_proba(X), expected, rtol=1e-3, atol=1e-7)
+
+
+def test_a_second_that_rules_everything_out_leaves_finite_probabilities(fitted, new_clips):
+    classifier = copy.copy(fitted["audio"]).set_params(clip_average="geometric")
+    sure = np.array([[[1, 0, 0], [0, 1, 0]]], dtype="float32")
+    classifier.predict_proba_segments = lambda X: sure
+    np.testing.assert_allclose(classifier.predict_proba(None), [[0.5, 0.5, 0]], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
