@@ -25,6 +25,7 @@ from skavsc.datasets import make_scenes
 from skavsc.exceptions import UntrainedWeightsWarning
 from skavsc.fusion import ModalityUnion
 from skavsc.visual import VGGPlacesEmbedder, VideoFrameSampler
+from skavsc.visual._registry import find_weights
 
 KINDS: dict[str, Literal["gammatone", "mel"]] = {"log-mel": "mel", "gammatone": "gammatone"}
 N_SCENES, N_LOCATIONS, CLIPS_PER_LOCATION, DURATION, N_FOLDS = 4, 7, 3, 3.0, 3
@@ -101,6 +102,9 @@ def run_demo(
     """
     directory = Path(directory)
     started = time.perf_counter()
+    if weights is not None:
+        # Now, and not after minutes of rendering.
+        find_weights("vgg16", weights)
     say(f"1. Rendering {N_SCENES} scenes at {N_LOCATIONS} locations each, as wav and mp4 files")
     scenes = make_scenes(
         directory / "scenes",

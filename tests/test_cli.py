@@ -10,6 +10,7 @@ import pytest
 import skavsc
 from skavsc import _demo
 from skavsc.cli import main
+from skavsc.exceptions import WeightsNotFoundError
 
 
 def test_importing_loads_nothing_heavy():
@@ -38,6 +39,12 @@ def test_unknown_command(capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["dance"])
     assert "invalid choice: 'dance'" in capsys.readouterr().err
+
+
+def test_demo_tells_of_weights_that_are_not_there_before_it_renders(tmp_path):
+    with pytest.raises(WeightsNotFoundError, match=r"gone\.h5"):
+        main(["demo", "--directory", str(tmp_path / "demo"), "--weights", "gone.h5"])
+    assert not (tmp_path / "demo").exists()
 
 
 def small_framework():

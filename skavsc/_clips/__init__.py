@@ -1,7 +1,16 @@
 """Work over clips: from a clip table to one array, with a cache, progress and missing rows."""
 
 from skavsc._clips._cache import ClipCache
+from skavsc._clips._labels import check_groups, check_labels, shortened
 from skavsc._clips._map import map_clips
 from skavsc._clips._sources import clip_sources, is_missing
 
-__all__ = ["ClipCache", "clip_sources", "is_missing", "map_clips"]
+__all__ = [
+    "ClipCache",
+    "check_groups",
+    "check_labels",
+    "clip_sources",
+    "is_missing",
+    "map_clips",
+    "shortened",
+]

@@ -40,7 +40,8 @@ def clip_sources(X: Any, column: str) -> list[Any]:
     Raises
     ------
     ClipTableError
-        If the table lacks the column, or X is no sequence: a single path, a dict, a set.
+        If the table lacks the column, X is no sequence of sources (a single path, a single row
+        of a table, a dict, a set), or a path is empty.
     """
     if isinstance(X, pd.DataFrame):
         if column not in X.columns:
@@ -53,9 +54,21 @@ def clip_sources(X: Any, column: str) -> list[Any]:
         raise ClipTableError(
             f"X is the single path {os.fspath(X)!r}; pass a list of paths, one a clip"
         )
+    if isinstance(X, pd.Series) and column in X.index:
+        raise ClipTableError(
+            f"X is one row of a clip table, with the cells {list(X.index)}; pass a table of one "
+            "row: table.iloc[[row]] in place of table.iloc[row]"
+        )
     if isinstance(X, Mapping | Set) or not isinstance(X, Iterable):
         raise ClipTableError(
             f"X is a {type(X).__name__}; pass a clip table, or a list or array of sources"
         )
     items = X.tolist() if isinstance(X, pd.Series) else X
-    return [None if is_missing(item) else item for item in items]
+    sources = [None if is_missing(item) else item for item in items]
+    for row, source in enumerate(sources):
+        if isinstance(source, str | bytes) and not source.strip():
+            raise ClipTableError(
+                f"the {column} of clip {row} is the empty path {source!r}; where there is no "
+                "file, put None"
+            )
+    return sources

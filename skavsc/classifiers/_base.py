@@ -15,13 +15,13 @@ from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
+from skavsc._clips import check_groups, check_labels
 from skavsc.classifiers._augmentation import Augmentation
 from skavsc.classifiers._data import (
     LabelledClips,
     TrainingSet,
-    check_labels,
     check_weights,
     require_known,
     require_present,
@@ -106,24 +106,18 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         seed = self._seed()
         clips = self._streams(X, reset=True)
         y = check_labels(y, clips.n_clips)
-        if len(np.unique(y)) < 2:
-            raise ValueError(
-                f"y has only one class, {y[0]!r}; a classifier needs clips of at least two"
-            )
+        groups = check_groups(groups, clips.n_clips)
         weights = check_weights(sample_weight, self.class_weight, clips.usable_seconds, y)
         train = LabelledClips(clips, y, weights, usable_rows(clips, self._modality))
         held = None
         if validation_data is not None:
             others = self._streams(validation_data[0], reset=False)
-            labels = check_labels(validation_data[1], others.n_clips)
+            labels = check_labels(validation_data[1], others.n_clips, least=1)
             require_known(labels, np.unique(y[train.rows]), "validation_data")
             held = LabelledClips(others, labels, None, usable_rows(others, self._modality))
         elif self.validation_fraction > 0:
-            if groups is not None:
-                groups = column_or_1d(groups)
-                check_consistent_length(y, groups)
-                groups = groups[train.rows]
-            inside, outside = hold_out(y[train.rows], groups, self.validation_fraction, seed)
+            places = None if groups is None else groups[train.rows]
+            inside, outside = hold_out(y[train.rows], places, self.validation_fraction, seed)
             held = replace(train, rows=train.rows[outside])
             train = replace(train, rows=train.rows[inside])
         training = TrainingSet(train, held, np.unique(y[train.rows]), seed)
@@ -157,7 +151,7 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         self._validate_params()
         going_on = hasattr(self, "classes_")
         clips = self._streams(X, reset=not going_on)
-        y = check_labels(y, clips.n_clips)
+        y = check_labels(y, clips.n_clips, least=1)
         if going_on:
             classes = self.classes_
         classes = np.unique(y if classes is None else classes)

@@ -9,10 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import assert_all_finite
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, column_or_1d
+from sklearn.utils.validation import _check_sample_weight
 
 from skavsc.classifiers._augmentation import Augmentation
 from skavsc.classifiers._streams import ClipStreams
@@ -92,18 +90,6 @@ def _narrowed(labelled: LabelledClips, name: str) -> LabelledClips:
     return replace(labelled, clips=clips, rows=rows)
 
 
-def check_labels(y: Any, n_clips: int) -> NDArray[Any]:
-    """Give y as one label a clip, after scikit-learn's checks."""
-    if y is None:
-        raise ValueError("requires y to be passed, but the target y is None")
-    y = column_or_1d(y, warn=True)
-    if len(y) != n_clips:
-        raise ValueError(f"X has {n_clips} clips and y has {len(y)} labels")
-    assert_all_finite(y, input_name="y")
-    check_classification_targets(y)
-    return y
-
-
 def one_hot(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.float32]:
     """Give targets of shape (n_clips, n_classes)."""
     return (labels[:, None] == classes).astype(np.float32)
@@ -155,9 +141,11 @@ def check_features(
         X = X[field]
     X = np.asanyarray(X)
     if X.dtype.kind not in "fiu":
+        remedy = "put a transformer in front that turns clips into features"
+        if field == "visual":
+            remedy += " (of frames: a VGGPlacesEmbedder), or pass one as embedder="
         raise ValueError(
-            f"{field} features must be numbers, got an array of dtype {X.dtype}; "
-            "put a transformer in front that turns clips into features"
+            f"{field} features must be numbers, got an array of dtype {X.dtype}; {remedy}"
         )
     if X.ndim != len(axes):
         raise ValueError(

@@ -20,8 +20,9 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import _check_sample_weight, _num_samples, check_is_fitted
 
+from skavsc._clips import check_groups, check_labels
 from skavsc.fusion._branches import prepare, rest_of, rows_there, with_rest
-from skavsc.fusion._checks import check_groups, check_labels, check_number, check_prefit
+from skavsc.fusion._checks import check_number, check_prefit
 from skavsc.fusion._folds import Folds, inner_folds
 from skavsc.fusion._meta import MetaModels, needs_probabilities
 from skavsc.fusion._params import FitParams, fit_params

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skavsc._clips import shortened
 from skavsc.exceptions import MissingClipWarning, MissingModalityError
 from skavsc.fusion._rules import Rule
 from skavsc.fusion._softmax import FLOOR, Floats
@@ -155,12 +156,6 @@ def warn_of_empty_rows(there: NDArray[np.bool_]) -> None:
             MissingClipWarning,
             stacklevel=4,
         )
-
-
-def shortened(rows: NDArray[np.intp]) -> str:
-    """Give row numbers for a message: at most ten of them."""
-    shown = ", ".join(str(row) for row in rows[:10])
-    return f"[{shown}]" if len(rows) <= 10 else f"[{shown}, ... {len(rows)} in all]"
 
 
 def shares_of_loss(

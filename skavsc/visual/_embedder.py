@@ -31,6 +31,7 @@ from skavsc.visual._networks import (
     compiled,
     open_network,
 )
+from skavsc.visual._registry import published_names
 from skavsc.visual._runtimes import Compiled
 
 # To be raised when the values of the features change.
@@ -185,9 +186,10 @@ class ImageEmbedder(
         clips = frame_sources(X)
         self.seed_ = int(check_random_state(self.random_state).randint(2**31))
         if self.weights is None and self.network in list(ARCHITECTURES):
+            published = "".join(f", or {name!r}" for name in published_names(self.network))
             warnings.warn(
                 f"weights=None: {self.network} has random weights, so its features describe "
-                f"little; pass weights=<file>, or weights='places365' for vgg16",
+                f"little; pass weights=<file of trained ones>{published}",
                 UntrainedWeightsWarning,
                 stacklevel=2,
             )

@@ -56,6 +56,11 @@ REGISTRY = {
 }
 
 
+def published_names(architecture: str) -> list[str]:
+    """Give the names of the weights that are published for a network."""
+    return sorted(name for network, name in REGISTRY if network == architecture)
+
+
 def cache_folder(kind: str) -> Path:
     """Give the folder of this user for fetched weights and converted networks.
 
@@ -91,10 +96,9 @@ def find_weights(architecture: str, weights: str | os.PathLike[str]) -> Path:
         return _fetch(entry)
     path = Path(weights).expanduser()
     if not path.is_file():
-        known = sorted(name for network, name in REGISTRY if network == architecture)
         raise WeightsNotFoundError(
             f"weights={os.fspath(weights)!r} is neither a file nor the name of published weights "
-            f"for {architecture} ({known or 'there are none'})"
+            f"for {architecture} ({published_names(architecture) or 'there are none'})"
         )
     return path
 

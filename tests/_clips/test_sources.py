@@ -20,6 +20,10 @@ def test_tables_and_series(dtype):
     assert clip_sources(table["audio"], "audio") == ["b.wav", None, "a.wav"]
 
 
+def test_a_series_of_paths_may_be_named_by_its_clips():
+    assert clip_sources(pd.Series({"tram-1": "a.wav", "park-2": None}), "audio") == ["a.wav", None]
+
+
 def test_rows_of_arrays():
     array = np.arange(6.0).reshape(2, 3)
     for row, source in enumerate(clip_sources(array, "audio")):
@@ -35,6 +39,9 @@ def test_rows_of_arrays():
         ({"X": ["a.wav"]}, "X is a dict; pass a clip table"),
         ({"a.wav", "b.wav"}, "X is a set"),
         (None, "X is a NoneType"),
+        (pd.Series({"audio": "a.wav", "video": None}), r"one row of a clip table.*iloc\[\[row\]\]"),
+        (["a.wav", ""], "the audio of clip 1 is the empty path ''; .* put None"),
+        (pd.DataFrame({"audio": ["a.wav", None, " "]}), "audio of clip 2 is the empty path ' '"),
         (3, "X is a int"),
     ],
 )

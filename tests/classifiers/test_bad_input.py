@@ -9,17 +9,29 @@ from sklearn.utils._param_validation import InvalidParameterError
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda X, y: (X, np.full(36, "bus")), "only one class, .*'bus'"),
-        (lambda X, y: (X, y[:-1]), "36 clips and y has 35 labels"),
+        (lambda X, y: (X, np.full(36, "bus")), r"one class only \(\['bus'\]\)"),
+        (lambda X, y: (X, y[:-1]), "y has 35 labels for 36 clips"),
         (lambda X, y: (X[:0], y[:0]), "0 sample"),
         (lambda X, y: (X, None), "requires y"),
-        (lambda X, y: (X, np.where(y == "bus", np.nan, 1.0)), "y contains NaN"),
+        (lambda X, y: (X, np.where(y == "bus", np.nan, 1.0)), r"y has no label .* in rows \[0, 3"),
+        (lambda X, y: (X, np.where(y == "bus", None, y)), r"y has no label .* in rows \[0, 3"),
         (lambda X, y: (X, np.linspace(0, 1, 36)), "Unknown label type: continuous"),
         (lambda X, y: (X["audio"][0, 0], y), "axes|clips|labels"),
         (lambda X, y: (np.array(["a.wav"] * 36), y), "must be numbers|fields"),
         (lambda X, y: (np.zeros(36, dtype=[("other", "f4", (3,))]), y), "'other'.*none is"),
     ],
-    ids=["one class", "short y", "no clips", "no y", "NaN y", "real y", "axes", "paths", "fields"],
+    ids=[
+        "one class",
+        "short y",
+        "no clips",
+        "no y",
+        "NaN y",
+        "None y",
+        "real y",
+        "axes",
+        "paths",
+        "fields",
+    ],
 )
 def test_fit_refuses(build, features, change, message):
     X, y = change(features[0], features[1])
