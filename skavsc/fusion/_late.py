@@ -18,6 +18,7 @@ from sklearn.utils.metadata_routing import (
     _routing_enabled,
     process_routing,
 )
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, _num_samples, check_is_fitted
 
 from skavsc._clips import check_groups, check_labels
@@ -26,8 +27,15 @@ from skavsc.fusion._checks import check_number, check_prefit
 from skavsc.fusion._folds import Folds, inner_folds
 from skavsc.fusion._meta import MetaModels, needs_probabilities
 from skavsc.fusion._params import FitParams, fit_params
+from skavsc.fusion._segments import branch_segments, fuse_segments, judges_seconds
 from skavsc.fusion._stacking import fit_branches, predict_branches
 from skavsc.fusion._subsets import check_something_there, warn_of_empty_rows
+
+
+def _judges_seconds(fusion: LateFusionClassifier) -> bool:
+    return fusion.stack_method in ("auto", "predict_proba") and all(
+        judges_seconds(estimator) for _, estimator in fusion._kept_branches()
+    )
 
 
 class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneousEnsemble):
@@ -304,6 +312,33 @@ class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneous
         check_is_fitted(self)
         prior = self.class_prior_ if self.missing == "prior" else None
         return self._meta.predict_proba(self._probabilities(X), prior)
+
+    @available_if(_judges_seconds)
+    def predict_proba_segments(self, X: Any) -> NDArray[np.float64]:
+        """Predict the probabilities of the classes in every second.
+
+        The meta-models, fitted to clips, join what the branches say of a second. Only if all
+        branches are, or end in, classifiers that have this method.
+
+        Parameters
+        ----------
+        X : structured array, pandas.DataFrame, array or sequence of n_clips rows
+            The clips, as in ``fit``.
+
+        Returns
+        -------
+        ndarray of shape (n_clips, n_seconds, n_classes), float64
+            NaN in seconds that no branch can judge.
+
+        Raises
+        ------
+        MissingModalityError
+            If a second has a set of modalities that no clip had in ``fit``.
+        """
+        check_is_fitted(self)
+        inputs = prepare(list(self.named_estimators_.items()), X, fit=False)
+        seconds = branch_segments(inputs, self.estimators_, self.classes_, _num_samples(X))
+        return fuse_segments(self._meta, seconds)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict the labels: for each clip the most probable one.
