@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from skavsc.classifiers._augmentation import Augmentation, colour_blocks, mask_blocks
 from skavsc.classifiers._base import SceneClassifier
@@ -54,6 +54,10 @@ class AudioSceneClassifier(SceneClassifier):
         sets whose held-out clips are too few to judge by.
     mixup_alpha : float, default=0.4
         The parameter of the beta distribution of mixup, at least 0; 0 turns mixup off.
+    mixup_domain : {"decibels", "power"}, default="decibels"
+        How two seconds are mixed: "decibels" their features, scaled to [-1, 1] as the network
+        does, as published; "power" as two sounds of equal loudness that are heard at once
+        (between-class learning), which features must be in decibels for.
     time_mask : int, default=0
         The most frames in a row that are hidden in each crop in training, at least 0 and fewer
         than ``segment_frames``; how many, and where, is random (SpecAugment). What is hidden
@@ -77,6 +81,9 @@ class AudioSceneClassifier(SceneClassifier):
         random seconds of the training clips as they are. Those gathered in training, used
         otherwise, are of crops that are mixed, masked and filtered, which those to be predicted
         are not.
+    starts_per_second : int, default=1
+        How many of the seconds that a clip is judged by begin in each second of it. 1: one follows
+        the other, as published; more: they overlap. It must divide the ``segment_frames``.
     clip_average : {"arithmetic", "geometric"}, default="arithmetic"
         The mean over the seconds of a clip that gives its probabilities: of probabilities, as
         published, or of their logarithms (then scaled to sum to 1), in which a second that is
@@ -108,10 +115,11 @@ class AudioSceneClassifier(SceneClassifier):
     ----------
     Naranjo-Alcazar et al.: Squeeze-excitation convolutional recurrent neural networks for
     audio-visual scene classification. DCASE 2021, arXiv 2107.13180. Mixup: Zhang et al.,
-    ICLR 2018, arXiv 1710.09412. Masks: Park et al., SpecAugment, Interspeech 2019,
-    arXiv 1904.08779. Random filters: Nam, Kim and Park, FilterAugment, ICASSP 2022,
-    arXiv 2110.03282. Statistics taken anew: Izmailov et al., Averaging weights leads to wider
-    optima and better generalization, UAI 2018, arXiv 1803.05407.
+    ICLR 2018, arXiv 1710.09412; of powers: Tokozume, Ushiku and Harada, Learning from
+    between-class examples for deep sound recognition, ICLR 2018, arXiv 1711.10282. Masks: Park et
+    al., SpecAugment, Interspeech 2019, arXiv 1904.08779. Random filters: Nam, Kim and Park,
+    FilterAugment, ICASSP 2022, arXiv 2110.03282. Statistics taken anew: Izmailov et al.,
+    Averaging weights leads to wider optima and better generalization, UAI 2018, arXiv 1803.05407.
 
     Examples
     --------
@@ -131,6 +139,7 @@ class AudioSceneClassifier(SceneClassifier):
         "segment_frames": [Interval(Integral, 4, None, closed="left")],
         "time_mask": [Interval(Integral, 0, None, closed="left")],
         "frequency_mask": [Interval(Integral, 0, None, closed="left")],
+        "mixup_domain": [StrOptions({"decibels", "power"})],
         "band_gain": [Interval(Real, 0, None, closed="left")],
         "clean_statistics": ["boolean"],
     }
@@ -152,6 +161,7 @@ class AudioSceneClassifier(SceneClassifier):
         rate_patience: int = 15,
         rate_schedule: str = "halving",
         mixup_alpha: float = 0.4,
+        mixup_domain: str = "decibels",
         time_mask: int = 0,
         frequency_mask: int = 0,
         band_gain: float = 0.0,
@@ -159,6 +169,7 @@ class AudioSceneClassifier(SceneClassifier):
         class_weight: dict[Any, float] | str | None = None,
         validation_fraction: float = 0.15,
         clean_statistics: bool = False,
+        starts_per_second: int = 1,
         clip_average: str = "arithmetic",
         warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
@@ -175,6 +186,7 @@ class AudioSceneClassifier(SceneClassifier):
         self.rate_patience = rate_patience
         self.rate_schedule = rate_schedule
         self.mixup_alpha = mixup_alpha
+        self.mixup_domain = mixup_domain
         self.time_mask = time_mask
         self.frequency_mask = frequency_mask
         self.band_gain = band_gain
@@ -182,6 +194,7 @@ class AudioSceneClassifier(SceneClassifier):
         self.class_weight = class_weight
         self.validation_fraction = validation_fraction
         self.clean_statistics = clean_statistics
+        self.starts_per_second = starts_per_second
         self.clip_average = clip_average
         self.warm_start = warm_start
         self.random_state = random_state
@@ -219,7 +232,11 @@ class AudioSceneClassifier(SceneClassifier):
         )
 
     def _plan(self, training: TrainingSet) -> Plan:
-        return replace(super()._plan(training), clean_statistics=self.clean_statistics)
+        return replace(
+            super()._plan(training),
+            mixup_domain=self.mixup_domain,
+            clean_statistics=self.clean_statistics,
+        )
 
     def _augmentations(self) -> tuple[Augmentation, ...]:
         changes: list[Augmentation] = []

@@ -32,6 +32,35 @@ def mix(values: NDArray[Any], partners: NDArray[np.intp], share: NDArray[Any]) -
     return share * values + (1 - share) * values[partners]
 
 
+def mix_power(
+    blocks: NDArray[np.float32], partners: NDArray[np.intp], share: NDArray[Any]
+) -> NDArray[np.float32]:
+    """Mix each block with its partner as two sounds that are heard at once.
+
+    Both are brought to the same mean power, and their amplitudes are weighted by the shares;
+    sounds that have nothing to do with each other add up in power.
+
+    Parameters
+    ----------
+    blocks : ndarray of shape (n_examples, n_bands, n_frames, n_channels)
+        In decibels.
+    partners : ndarray of shape (n_examples,), int
+        Which block each is mixed with.
+    share : ndarray of shape (n_examples,)
+        The weight of the block itself, in [0, 1]; the rest is the partner's.
+
+    Returns
+    -------
+    ndarray of the shape of blocks, float32
+        In decibels, of mean power about 1.
+    """
+    power = 10 ** (np.asarray(blocks, dtype=np.float64) / 10)
+    power /= power.mean(axis=(1, 2, 3), keepdims=True)
+    own, other = _each(share**2, blocks), _each((1 - share) ** 2, blocks)
+    mixture = (own * power + other * power[partners]) / (own + other)
+    return (10 * np.log10(mixture)).astype(np.float32)
+
+
 def mask_blocks(
     inputs: Inputs, rng: np.random.Generator, *, stream: str, max_frames: int, max_bands: int
 ) -> Inputs:

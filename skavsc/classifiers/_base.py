@@ -48,6 +48,7 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "validation_fraction": [Interval(Real, 0, 0.5, closed="both")],
+        "starts_per_second": [Interval(Integral, 1, None, closed="left")],
         "clip_average": [StrOptions({"arithmetic", "geometric"})],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
@@ -105,6 +106,7 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         """
         seed = self._seed()
         clips = self._streams(X, reset=True)
+        clips.hop(self.starts_per_second)  # now, and not after the training
         y = check_labels(y, clips.n_clips)
         groups = check_groups(groups, clips.n_clips)
         weights = check_weights(sample_weight, self.class_weight, clips.usable_seconds, y)
@@ -184,20 +186,26 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         ndarray of shape (n_clips, n_seconds, n_classes), float32
             NaN in seconds that are missing. A broken second at the end is not judged.
         """
+        return self._judge(X, per_second=1)
+
+    def _judge(self, X: Any, *, per_second: int) -> NDArray[np.float32]:
+        """Give the class probabilities of seconds of which so many begin in each second."""
         check_is_fitted(self)
         from skavsc.classifiers._batches import SecondBatches
 
         clips = self._streams(X, reset=False)
-        usable = clips.usable_seconds
+        usable = clips.usable_starts[:, :: clips.hop(per_second)]
         probabilities = np.full((*usable.shape, len(self.classes_)), np.nan, dtype=np.float32)
         if usable.any():
-            seconds = SecondBatches(clips, np.arange(clips.n_clips))
+            seconds = SecondBatches(clips, np.arange(clips.n_clips), per_second=per_second)
             probabilities[usable] = self.keras_classifier_.predict_proba(seconds)
             seconds.release()
         return probabilities
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
-        """Give the class probabilities of clips: the mean over their seconds (``clip_average``).
+        """Give the class probabilities of clips: the mean over their seconds.
+
+        ``clip_average`` says which mean, ``starts_per_second`` over which seconds.
 
         Parameters
         ----------
@@ -214,7 +222,7 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         MissingModalityError
             If a clip has no whole second to judge by.
         """
-        seconds = self.predict_proba_segments(X)
+        seconds = self._judge(X, per_second=self.starts_per_second)
         judged: NDArray[np.bool_] = np.any(~np.isnan(seconds[..., 0]), axis=1)
         require_present(judged, self._modality)
         if self.clip_average == "arithmetic":

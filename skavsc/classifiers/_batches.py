@@ -9,7 +9,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from skavsc.classifiers._augmentation import Augmentation, Inputs, mix, scale_blocks
+from skavsc.classifiers._augmentation import (
+    Augmentation,
+    Inputs,
+    mix,
+    mix_power,
+    scale_blocks,
+)
 from skavsc.classifiers._streams import ClipStreams
 
 
@@ -48,6 +54,9 @@ class CropBatches(_ClipBatches):
         The parameter of the beta distribution of mixup; 0 for none.
     mixed : tuple of str
         The streams that mixup mixes.
+    mixup_domain : {"decibels", "power"}, default="decibels"
+        How streams that the network scales by blocks are mixed: what it would scale them to, or
+        the power that they are the logarithm of.
     augmentations : sequence of callables
         What the crops go through after mixup.
     seed : int
@@ -66,6 +75,7 @@ class CropBatches(_ClipBatches):
         batch_size: int,
         mixup_alpha: float,
         mixed: tuple[str, ...],
+        mixup_domain: str = "decibels",
         augmentations: Sequence[Augmentation] = (),
         seed: int,
         first_epoch: int = 0,
@@ -78,6 +88,7 @@ class CropBatches(_ClipBatches):
         self.batch_size = batch_size
         self.mixup_alpha = mixup_alpha
         self.mixed = mixed
+        self.mixup_domain = mixup_domain
         self.augmentations = augmentations
         self.seed = seed
         self.epoch = first_epoch
@@ -100,9 +111,12 @@ class CropBatches(_ClipBatches):
             partners = rng.permutation(len(rows))
             for name in self.mixed:
                 blocks = inputs[name]
-                if self.clips.streams[name].block_scaled:
-                    blocks = scale_blocks(blocks)
-                inputs[name] = mix(blocks, partners, share)
+                if not self.clips.streams[name].block_scaled:
+                    inputs[name] = mix(blocks, partners, share)
+                elif self.mixup_domain == "power":
+                    inputs[name] = mix_power(blocks, partners, share)
+                else:
+                    inputs[name] = mix(scale_blocks(blocks), partners, share)
             targets = mix(targets, partners, share)
             weights = None if weights is None else mix(weights, partners, share)
         for augment in self.augmentations:
@@ -122,7 +136,7 @@ class CropBatches(_ClipBatches):
 
 
 class SecondBatches(_ClipBatches):
-    """Every usable second of some clips, in order.
+    """Every usable second of some clips, in order; overlapping ones if more begin in a second.
 
     Parameters
     ----------
@@ -134,6 +148,8 @@ class SecondBatches(_ClipBatches):
         The targets of all clips, to be judged by; without them only inputs are given.
     weights : ndarray of shape (n_clips,) or None
         The weights of all clips.
+    per_second : int, default=1
+        How many begin in a second.
     batch_size : int
         The largest batch.
     """
@@ -145,6 +161,7 @@ class SecondBatches(_ClipBatches):
         targets: NDArray[np.float32] | None = None,
         weights: NDArray[np.float32] | None = None,
         *,
+        per_second: int = 1,
         batch_size: int = 64,
     ) -> None:
         super().__init__()
@@ -152,8 +169,10 @@ class SecondBatches(_ClipBatches):
         self.targets = targets
         self.weights = weights
         self.batch_size = batch_size
-        which, self.second_of = np.nonzero(clips.usable_seconds[rows])
+        hop = clips.hop(per_second)
+        which, number = np.nonzero(clips.usable_starts[rows, ::hop])
         self.clip_of = rows[which]
+        self.starts = number * hop
 
     def __len__(self) -> int:
         return -(-len(self.clip_of) // self.batch_size)
@@ -162,5 +181,5 @@ class SecondBatches(_ClipBatches):
         batch = slice(index * self.batch_size, (index + 1) * self.batch_size)
         clip_of = self.clip_of[batch]
         parts = (self.targets, self.weights)
-        inputs = self.clips.seconds(clip_of, self.second_of[batch])
+        inputs = self.clips.crops(clip_of, self.starts[batch])
         return (network_inputs(inputs), *(part[clip_of] for part in parts if part is not None))

@@ -14,7 +14,15 @@ from skavsc.classifiers._data import TrainingSet
 _OUTCOME = ("classes_", "keras_classifier_", "embedder_")
 
 # Parameters that do not change the networks.
-_IDLE = {"clip_average", "memory", "mmap_mode", "n_jobs", "verbose", "warm_start"}
+_IDLE = {
+    "clip_average",
+    "memory",
+    "mmap_mode",
+    "n_jobs",
+    "starts_per_second",
+    "verbose",
+    "warm_start",
+}
 
 
 def recipe_of(value: Any) -> Any:

@@ -148,9 +148,8 @@ class ClipStreams:
         self.any_will_do = any_will_do
         self.n_clips = len(next(iter(self.streams.values())).data)
         n_starts = min(stream.n_starts for stream in self.streams.values())
-        n_seconds = min(stream.n_seconds for stream in self.streams.values())
         self._whole: dict[str, NDArray[np.bool_]] = {}
-        starts, seconds = [], []
+        starts = []
         for name, stream in self.streams.items():
             windows = np.lib.stride_tricks.sliding_window_view(
                 stream.usable_frames(), stream.segment_frames, axis=1
@@ -158,10 +157,26 @@ class ClipStreams:
             whole: NDArray[np.bool_] = np.all(windows, axis=-1)
             self._whole[name] = whole
             starts.append(whole[:, :: stream.stride][:, :n_starts])
-            seconds.append(whole[:, :: stream.segment_frames][:, :n_seconds])
         combine = np.logical_or if any_will_do else np.logical_and
         self.usable_starts: NDArray[np.bool_] = combine.reduce(starts)
-        self.usable_seconds: NDArray[np.bool_] = combine.reduce(seconds)
+        self.usable_seconds = self.usable_starts[:, :: self.hop()]
+
+    def hop(self, per_second: int = 1) -> int:
+        """Give the distance, in starts, of crops of which so many begin in a second.
+
+        Raises
+        ------
+        ValueError
+            If it is no whole number.
+        """
+        stream = next(iter(self.streams.values()))
+        n_starts = stream.segment_frames // stream.stride
+        if n_starts % per_second:
+            raise ValueError(
+                f"starts_per_second={per_second} does not divide the {n_starts} frames of a "
+                "second; set it to 1, or to another divisor"
+            )
+        return n_starts // per_second
 
     def on_frames(self) -> ClipStreams:
         """Give the same clips with frames in place of their embeddings."""
@@ -181,15 +196,6 @@ class ClipStreams:
         """Give one second of each of the named clips, all streams from the same moment."""
         return {
             name: self._cut(name, clips, starts * stream.stride)
-            for name, stream in self.streams.items()
-        }
-
-    def seconds(
-        self, clips: NDArray[np.intp], seconds: NDArray[np.intp]
-    ) -> dict[str, NDArray[np.float32]]:
-        """Give the named seconds of the named clips."""
-        return {
-            name: self._cut(name, clips, seconds * stream.segment_frames)
             for name, stream in self.streams.items()
         }
 

@@ -39,6 +39,7 @@ class Plan:
     augmentations: tuple[Augmentation, ...]
     seed: int
     verbose: int
+    mixup_domain: str = "decibels"
     clean_statistics: bool = False
 
 
@@ -155,6 +156,7 @@ def train_on_crops(
         batch_size=plan.batch_size,
         mixup_alpha=plan.mixup_alpha,
         mixed=plan.mixed,
+        mixup_domain=plan.mixup_domain,
         augmentations=plan.augmentations,
         seed=plan.seed,
         first_epoch=initial_epoch,

@@ -80,6 +80,9 @@ class VisualSceneClassifier(FrameClassifier):
     validation_fraction : float, default=0.15
         About how much of the clips, by whole groups, is held out to stop training by, in
         [0, 0.5]. With 0 all epochs are trained and the last weights kept.
+    starts_per_second : int, default=1
+        How many of the seconds that a clip is judged by begin in each second of it. 1: one follows
+        the other, as published; more: they overlap. It must divide the ``segment_frames``.
     clip_average : {"arithmetic", "geometric"}, default="arithmetic"
         The mean over the seconds of a clip that gives its probabilities: of probabilities, as
         published, or of their logarithms (then scaled to sum to 1), in which a second that is
@@ -176,6 +179,7 @@ class VisualSceneClassifier(FrameClassifier):
         label_smoothing: float = 0.0,
         class_weight: dict[Any, float] | str | None = None,
         validation_fraction: float = 0.15,
+        starts_per_second: int = 1,
         clip_average: str = "arithmetic",
         warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
@@ -201,6 +205,7 @@ class VisualSceneClassifier(FrameClassifier):
         self.label_smoothing = label_smoothing
         self.class_weight = class_weight
         self.validation_fraction = validation_fraction
+        self.starts_per_second = starts_per_second
         self.clip_average = clip_average
         self.warm_start = warm_start
         self.random_state = random_state

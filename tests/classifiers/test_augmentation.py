@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skavsc.audio import GammatoneMelTransformer
 from skavsc.classifiers._augmentation import (
     brighten_frames,
     colour_blocks,
     drop_streams,
     flip_frames,
     mask_blocks,
+    mix_power,
     scale_blocks,
 )
 from skavsc.classifiers._batches import CropBatches
@@ -66,6 +68,56 @@ def test_masks_hide_one_run_within_the_limits_and_leave_the_rest(seed, max_frame
         np.testing.assert_array_equal(hidden, expected)
         means = np.broadcast_to(before.mean(axis=(0, 1)), before.shape)
         np.testing.assert_allclose(after[changed], means[changed], rtol=1e-5)
+
+
+def power_of(blocks):
+    power = 10 ** (blocks.astype(float) / 10)
+    return power / power.mean(axis=(1, 2, 3), keepdims=True)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**31), gain=st.floats(-60, 60))
+def test_powers_add_up_as_those_of_sounds_that_have_nothing_in_common(seed, gain):
+    blocks = blocks_of(seed=seed)
+    share = np.random.default_rng(seed).random(5)
+    partners = np.roll(np.arange(5), 1)
+    mixed = mix_power(blocks, partners, share)
+    assert mixed.dtype == np.float32
+    weights = np.stack([share**2, (1 - share) ** 2])[..., None, None, None]
+    expected = weights[0] * power_of(blocks) + weights[1] * power_of(blocks)[partners]
+    np.testing.assert_allclose(power_of(mixed), expected / weights.sum(axis=0), rtol=1e-4)
+    # How loud either was recorded does not matter.
+    louder = blocks.copy()
+    louder[2] += np.float32(gain)
+    np.testing.assert_allclose(mix_power(louder, partners, share), mixed, atol=1e-3)
+
+
+def test_a_share_of_all_is_the_sound_itself():
+    blocks = blocks_of()
+    alone = mix_power(blocks, np.roll(np.arange(5), 1), np.ones(5))
+    np.testing.assert_allclose(scale_blocks(alone), scale_blocks(blocks), atol=1e-5)
+    blocks[1:3] = -120
+    assert np.isfinite(mix_power(blocks, np.array([1, 2, 1, 1, 0]), np.full(5, 0.5))).all()
+
+
+def test_noises_mixed_as_waves_have_the_mixed_power():
+    rng = np.random.default_rng(0)
+    white = rng.normal(size=10 * 44100)
+    brown = np.convolve(rng.normal(size=10 * 44100), np.ones(200), mode="same")
+    transformer = GammatoneMelTransformer(channels="mono")
+
+    def band_powers(waves):
+        features = transformer.fit_transform([(wave, 44100) for wave in waves])
+        return features, (10 ** (features.astype(float) / 10)).mean(axis=(2, 3))
+
+    powers = band_powers([white, brown])[1].mean(axis=1)
+    waves = np.stack([white, brown]) / np.sqrt(powers)[:, None]
+    features, _ = band_powers(waves)
+    found = mix_power(features, np.array([1, 0]), np.array([0.7, 0.3]))
+    expected = band_powers([0.7 * waves[0] + 0.3 * waves[1]])[1][0]
+    difference = 10 * np.log10((10 ** (found.astype(float) / 10)).mean(axis=(2, 3)) / expected)
+    # The same up to a gain, and up to chance in the narrow lowest bands.
+    np.testing.assert_allclose(difference - np.median(difference), 0, atol=0.7)
 
 
 def test_every_width_and_place_occurs():
@@ -154,7 +206,10 @@ def test_augmentation_leaves_crops_mixtures_and_targets_as_they_are():
     assert 0.3 < (plain[0] == masked[0]).mean() < 1
 
 
-@pytest.mark.parametrize("options", [{"time_mask": 20, "frequency_mask": 4}, {"band_gain": 0.2}])
+@pytest.mark.parametrize(
+    "options",
+    [{"time_mask": 20, "frequency_mask": 4}, {"band_gain": 0.2}, {"mixup_domain": "power"}],
+)
 def test_the_classifier_changes_crops_where_asked(features, fitted, small_audio, options):
     X, y, groups = features
     masked = small_audio(epochs=1, **options).fit(X, y, groups=groups)

@@ -100,3 +100,13 @@ def test_seconds_come_in_order_without_the_missing(batch_size):
     seconds = SecondBatches(clips, np.array([0, 1]), batch_size=batch_size)
     starts = np.concatenate([seconds[i][0][:, 0, 0] for i in range(len(seconds))])
     assert starts.tolist() == [0, 5, 10, 15, 0, 10, 15]
+
+
+def test_seconds_that_overlap():
+    data = np.broadcast_to(np.arange(24.0)[None, :, None], (2, 24, 3)).copy()
+    data[1, 7] = np.nan
+    clips = ClipStreams({"visual": Stream(data, 6)})
+    seconds = SecondBatches(clips, np.array([1, 0]), per_second=3)
+    assert seconds[0][0][:, 0, 0].tolist() == [0, 8, 10, 12, 14, 16, 18, *range(0, 19, 2)]
+    with pytest.raises(ValueError, match="starts_per_second=4 does not divide the 6 frames"):
+        SecondBatches(clips, np.array([0]), per_second=4)

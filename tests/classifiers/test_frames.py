@@ -224,7 +224,7 @@ def test_frames_are_cut_where_their_embeddings_are_and_each_film_is_read_once():
     embeddings[1, 12] = np.nan
     clips = ClipStreams({"visual": FrameStream(embeddings, 5, frames=films)})
     assert clips.usable_seconds.tolist() == [[True] * 3, [True, True, False]]
-    cut = clips.seconds(np.array([0, 0, 0, 1, 1]), np.array([0, 1, 2, 0, 1]))["visual"]
+    cut = clips.crops(np.array([0, 0, 0, 1, 1]), np.array([0, 5, 10, 0, 5]))["visual"]
     assert cut.shape == (5, 5, 2, 3, 3)
     assert cut[:, 0, 0, 0, 0].tolist() == [0, 5, 10, 0, 5]
     assert [film.reads for film in films] == [1, 1]
@@ -240,7 +240,7 @@ def test_what_is_missing_is_blank():
         any_will_do=True,
     )
     assert clips.usable_seconds.all()
-    cut = clips.seconds(np.array([0, 1]), np.array([1, 1]))
+    cut = clips.crops(np.array([0, 1]), np.array([5, 5]))
     assert (cut["audio"][0] == 1).all()
     assert (cut["audio"][1] == 0).all()
     assert (cut["visual"][0] == -1).all()

@@ -56,10 +56,29 @@ def test_geometric_mean_over_the_seconds_that_are_there(fitted, new_clips, name)
     np.testing.assert_allclose(classifier.predict_proba(X), expected, rtol=1e-3, atol=1e-7)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_overlapping_seconds_are_averaged(fitted, new_clips, name):
+    X, _, _ = new_clips
+    classifier = copy.copy(fitted[name]).set_params(starts_per_second=5)
+    shifted = []
+    for start in range(6):
+        second = np.zeros(len(X), dtype=[("audio", "f4", (16, 50, 3)), ("visual", "f4", (5, 12))])
+        second["audio"] = X["audio"][:, :, 10 * start : 10 * start + 50]
+        second["visual"] = X["visual"][:, start : start + 5]
+        shifted.append(fitted[name].predict_proba(second))
+    np.testing.assert_allclose(classifier.predict_proba(X), np.mean(shifted, axis=0), rtol=1e-4)
+    assert classifier.predict_proba_segments(X).shape == (18, 2, 3)
+
+
+def test_starts_per_second_must_divide_the_frames_and_is_checked_before_training(features, build):
+    with pytest.raises(ValueError, match=r"starts_per_second=3 does not divide the \d+ frames"):
+        build(starts_per_second=3, epochs=10**6).fit(*features[:2])
+
+
 def test_a_second_that_rules_everything_out_leaves_finite_probabilities(fitted, new_clips):
     classifier = copy.copy(fitted["audio"]).set_params(clip_average="geometric")
     sure = np.array([[[1, 0, 0], [0, 1, 0]]], dtype="float32")
-    classifier.predict_proba_segments = lambda X: sure
+    classifier._judge = lambda X, per_second: sure
     np.testing.assert_allclose(classifier.predict_proba(None), [[0.5, 0.5, 0]], atol=1e-6)
 
 
