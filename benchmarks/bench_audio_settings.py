@@ -40,6 +40,11 @@ STEPS = {
     "mixup 0.2": {"mixup_alpha": 0.2},
     "200 epochs": {"epochs": 200},
     "random filters": {"band_gain": 0.15},
+    "geometric mean of seconds": {"clip_average": "geometric"},
+    "clean statistics": {"clean_statistics": True},
+    "mixup of powers, 0.4": {"mixup_domain": "power", "mixup_alpha": 0.4},
+    "400 epochs": {"epochs": 400},
+    "overlapping seconds": {"starts_per_second": 5},
 }
 OF_FEATURES = ("filterbank", "f_max")
 
@@ -50,6 +55,8 @@ def candidates(options: argparse.Namespace) -> dict[str, Pipeline]:
     found = {}
     for name, change in STEPS.items():
         settings.update(change)
+        if options.steps and name not in options.steps:
+            continue
         sound = {key: value for key, value in settings.items() if key in OF_FEATURES}
         training = {key: value for key, value in settings.items() if key not in OF_FEATURES}
         transformer = GammatoneMelTransformer(
@@ -70,6 +77,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, nargs="+", help="official folds, by default all")
     parser.add_argument("--filters", type=int, nargs=3, default=[32, 64, 128])
     parser.add_argument("--splits", type=int, default=3, help="of three inside each fold")
+    parser.add_argument("--steps", nargs="+", choices=STEPS, help="of the settings, by default all")
     parser.add_argument("--test", action="store_true", help="test the best of each fold")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import keras
 import numpy as np
 from scikeras.utils.random_state import (
     tensorflow_random_state,
@@ -217,17 +218,27 @@ class SceneKerasClassifier(KerasClassifier):
                 X, y, sample_weight, warm_start, epochs, initial_epoch, **kwargs
             )
             return
-        seeded = (
-            nullcontext()
-            if self._random_state is None
-            else tensorflow_random_state(self._random_state)
-        )
-        with seeded, _without_retracing_warning():
+        with _seeded(self._random_state), _without_retracing_warning():
             history = procedure(
                 self.model_, X, y, sample_weight, epochs=epochs, initial_epoch=initial_epoch
             )
         known = getattr(self, "history_", {})
         self.history_ = {name: [*known.get(name, []), *values] for name, values in history.items()}
+
+
+@contextmanager
+def _seeded(seed: int | None) -> Iterator[None]:
+    """Train under scikeras's seeds, which are not those of torch: Keras drops out by these."""
+    if seed is None:
+        yield
+        return
+    with tensorflow_random_state(seed), ExitStack() as stack:
+        if keras.backend.backend() == "torch":
+            import torch
+
+            stack.enter_context(torch.random.fork_rng())
+            torch.manual_seed(seed)
+        yield
 
 
 @contextmanager

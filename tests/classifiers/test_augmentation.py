@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from keras.ops import convert_to_numpy
 
 from skavsc.audio import GammatoneMelTransformer
 from skavsc.classifiers._augmentation import (
@@ -44,7 +45,9 @@ def longest_run(hidden):
 def test_scaling_is_that_of_the_networks_first_layer():
     blocks = blocks_of()
     blocks[1] = -80
-    np.testing.assert_allclose(scale_blocks(blocks), np.asarray(BlockScaling()(blocks)), atol=1e-6)
+    np.testing.assert_allclose(
+        scale_blocks(blocks), convert_to_numpy(BlockScaling()(blocks)), atol=1e-6
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -224,14 +227,14 @@ def test_clean_statistics_are_those_of_the_training_clips_as_they_are(features, 
     usual = small_audio(**options).fit(X, y).keras_classifier_.model_
     clean = small_audio(**options, clean_statistics=True).fit(X, y).keras_classifier_.model_
     for one, other in zip(usual.trainable_variables, clean.trainable_variables, strict=True):
-        np.testing.assert_array_equal(one.numpy(), other.numpy())
+        np.testing.assert_array_equal(convert_to_numpy(one), convert_to_numpy(other))
     # What the first of them sees follows from the crops alone: here, from the whole clips.
     name = "audio_block1_shortcut"
     rows = np.concatenate([X["audio"][:, :, start : start + 50] for start in range(0, 51, 5)])
-    maps = clean.get_layer(name)(clean.get_layer("audio_scaling")(rows)).numpy()
+    maps = convert_to_numpy(clean.get_layer(name)(clean.get_layer("audio_scaling")(rows)))
     for network, tolerance in ((clean, 0.02), (usual, None)):
         norm = network.get_layer(f"{name}_norm")
-        mean, variance = norm.moving_mean.numpy(), norm.moving_variance.numpy()
+        mean, variance = map(convert_to_numpy, (norm.moving_mean, norm.moving_variance))
         off = np.abs(mean - maps.mean(axis=(0, 1, 2))) / maps.std(axis=(0, 1, 2))
         assert (off < 0.02).all() == (network is clean)
         if tolerance:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from keras.ops import convert_to_numpy
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
@@ -76,7 +77,7 @@ def test_prediction_uses_the_image_network_that_was_trained(tuned, filmed):
     X, _ = filmed
     network = tuned.build_deployable(image_size=32)
     frames = np.stack([np.asarray(item) for item in X["visual"]]).astype("float32")
-    deployed = np.asarray(network([X["audio"], frames]))
+    deployed = convert_to_numpy(network([X["audio"], frames]))
     np.testing.assert_allclose(deployed, tuned.predict_proba(X), atol=1e-4)
 
 
@@ -106,7 +107,7 @@ def test_without_training_the_image_network_frames_are_but_another_way_in(filmed
     np.testing.assert_array_equal(by_frames.predict_proba(clips), expected)
     deployable = by_embeddings.build_deployable(embedder.fit(clips["visual"]), image_size=(32, 32))
     frames = np.stack([np.asarray(item) for item in clips["visual"]]).astype("float32")
-    deployed = np.asarray(deployable([clips["audio"], frames]))
+    deployed = convert_to_numpy(deployable([clips["audio"], frames]))
     np.testing.assert_allclose(deployed, expected, atol=1e-4)
     # The network that was handed out is the caller's own.
     deployable.set_weights([np.zeros_like(weight) for weight in deployable.get_weights()])

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from keras.ops import convert_to_numpy
 from sklearn.base import clone
 from sklearn.utils import get_tags
 
@@ -116,10 +117,10 @@ def test_prediction_is_that_of_the_two_networks_that_were_trained_as_one(films, 
     predicted = tuned.predict_proba(frames)
     network = tuned.keras_classifier_.model_
     embeddings = tuned.embedder_.transform(frames)
-    np.testing.assert_allclose(np.asarray(network(embeddings)), predicted, atol=1e-6)
+    np.testing.assert_allclose(convert_to_numpy(network(embeddings)), predicted, atol=1e-6)
     whole = Backbone.of(tuned.embedder_).before(network, 32)
     decoded = np.stack([np.asarray(item) for item in frames]).astype("float32")
-    np.testing.assert_allclose(np.asarray(whole(decoded)), predicted, atol=1e-5)
+    np.testing.assert_allclose(convert_to_numpy(whole(decoded)), predicted, atol=1e-5)
 
 
 def test_the_best_epoch_is_restored_in_both_networks(films, on_frames):

@@ -5,6 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from keras.ops import convert_to_numpy
 
 from skavsc.networks import ImagePreprocessing, squeezenet11_base, vgg16_base
 
@@ -27,9 +28,9 @@ def test_vgg16_computes_what_keras_vgg16_computes():
     reference = keras.applications.VGG16(weights=None, include_top=False, input_shape=(64, 64, 3))
     ours.set_weights(reference.get_weights())
     images = np.random.default_rng(0).uniform(-100, 100, (2, 64, 64, 3)).astype("float32")
-    expected = np.asarray(reference(images))
+    expected = convert_to_numpy(reference(images))
     assert np.abs(expected).max() > 0
-    np.testing.assert_allclose(np.asarray(ours(images)), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(convert_to_numpy(ours(images)), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("build", [vgg16_base, squeezenet11_base])
@@ -59,21 +60,21 @@ def test_squeezenet_golden_embedding():
                 layer.set_weights([weights[f"{prefix}/kernel"], weights[f"{prefix}/bias"]])
     with np.load(SHARED / "squeezenet_places365_golden.npz") as golden:
         image, expected = golden["image"], golden["embedding"]
-    maps = network(ImagePreprocessing("squeezenet-places365")(image))
+    maps = convert_to_numpy(network(ImagePreprocessing("squeezenet-places365")(image)))
     np.testing.assert_allclose(np.mean(maps, axis=(1, 2)), expected, atol=1e-4)
 
 
 def test_preprocessing_swaps_colours_and_takes_the_means():
     image = np.array([[[10, 20, 30]]], dtype="uint8")
-    places = np.asarray(ImagePreprocessing("places365")(image))
+    places = convert_to_numpy(ImagePreprocessing("places365")(image))
     np.testing.assert_allclose(
         places[0, 0], np.array([30, 20, 10]) - [104.006, 116.669, 122.679], rtol=1e-6
     )
-    squeeze = np.asarray(ImagePreprocessing("squeezenet-places365")(image))
+    squeeze = convert_to_numpy(ImagePreprocessing("squeezenet-places365")(image))
     np.testing.assert_allclose(
         squeeze[0, 0], (np.array([30, 20, 10]) - [105.448, 112.969, 116.674]) / 255, rtol=1e-5
     )
-    np.testing.assert_array_equal(np.asarray(ImagePreprocessing("none")(image)), image)
+    np.testing.assert_array_equal(convert_to_numpy(ImagePreprocessing("none")(image)), image)
 
 
 def test_preprocessing_rejects_an_unknown_mode():
@@ -93,4 +94,4 @@ def test_preprocessing_is_time_distributed_serialisable_and_parameter_free(tmp_p
     small.save(tmp_path / "small.keras")
     loaded = keras.saving.load_model(tmp_path / "small.keras")
     image = np.full((1, 4, 4, 3), 7, "float32")
-    np.testing.assert_array_equal(np.asarray(loaded(image)), np.asarray(small(image)))
+    np.testing.assert_array_equal(convert_to_numpy(loaded(image)), convert_to_numpy(small(image)))

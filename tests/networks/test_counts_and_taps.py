@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from keras.ops import convert_to_numpy
 
 from skavsc.networks import audio_network, fusion_network, vgg16_base, visual_network
 from skavsc.networks._visual import with_backbone
@@ -61,11 +62,11 @@ def test_a_backbone_in_front_equals_features_first_and_frames_may_be_missing():
     whole = with_backbone(head, base, image_size=(32, 64), pooling="max", preprocessing="none")
     frames = np.random.default_rng(0).integers(0, 256, size=(2, 5, 32, 64, 3)).astype("float32")
     frames[1, 3] = -1
-    maps = np.asarray(base(frames.reshape(-1, 32, 64, 3)))
+    maps = convert_to_numpy(base(frames.reshape(-1, 32, 64, 3)))
     features = maps.max(axis=(1, 2)).reshape(2, 5, 512)
     features[1, 3] = 0
     np.testing.assert_allclose(
-        np.asarray(whole(frames)), np.asarray(head(features)), rtol=1e-4, atol=1e-5
+        convert_to_numpy(whole(frames)), convert_to_numpy(head(features)), rtol=1e-4, atol=1e-5
     )
 
 
@@ -100,7 +101,7 @@ def test_audio_tap_is_the_mean_over_bands_then_windows_of_three():
     )
     rng = np.random.default_rng(0)
     inputs = [rng.normal(size=(2, 64, 50, 3)), rng.normal(size=(2, 5, 512))]
-    maps, tap = (np.asarray(output) for output in probe(inputs))
+    maps, tap = (convert_to_numpy(output) for output in probe(inputs))
     over_bands = maps.mean(axis=1)
     expected = np.stack([over_bands[:, s : s + 3].mean(axis=1) for s in range(0, 10, 2)], axis=1)
     np.testing.assert_allclose(tap, expected, rtol=1e-5, atol=1e-6)
@@ -110,7 +111,9 @@ def test_audio_tap_is_the_mean_over_bands_then_windows_of_three():
 def test_probabilities_sum_to_one(readout):
     network = fusion_network(3, readout=readout, visual=visual_network(3, backbone=None))
     rng = np.random.default_rng(0)
-    output = np.asarray(network([rng.normal(size=(4, 64, 50, 3)), rng.normal(size=(4, 5, 512))]))
+    output = convert_to_numpy(
+        network([rng.normal(size=(4, 64, 50, 3)), rng.normal(size=(4, 5, 512))])
+    )
     assert output.shape == (4, 3)
     assert (output >= 0).all()
     np.testing.assert_allclose(output.sum(axis=1), 1, rtol=1e-5)
@@ -123,13 +126,14 @@ def test_visual_network_with_backbone_equals_backbone_then_head():
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, size=(2, 5, 32, 32, 3)).astype("float32")
     base = whole.get_layer("vgg16")
+    means = np.array([104.006, 116.669, 122.679], "float32")
     one_by_one = [
-        np.asarray(base(image[None, :, :, ::-1] - np.array([104.006, 116.669, 122.679], "float32")))
+        convert_to_numpy(base(image[None, :, :, ::-1] - means))
         for image in frames.reshape(-1, 32, 32, 3)
     ]
     features = np.concatenate(one_by_one).mean(axis=(1, 2)).reshape(2, 5, 512)
     np.testing.assert_allclose(
-        np.asarray(whole(frames)), np.asarray(head(features)), rtol=1e-4, atol=1e-5
+        convert_to_numpy(whole(frames)), convert_to_numpy(head(features)), rtol=1e-4, atol=1e-5
     )
 
 
@@ -160,8 +164,8 @@ def test_untrained_late_fusion_follows_the_mean_of_the_three_scores():
     )
     rng = np.random.default_rng(0)
     joined, late = probe([rng.normal(size=(20, 64, 50, 3)), rng.normal(size=(20, 5, 512))])
-    mean = np.asarray(joined).reshape(20, 3, 4).mean(axis=1)
-    np.testing.assert_array_equal(np.asarray(late).argmax(axis=1), mean.argmax(axis=1))
+    mean = convert_to_numpy(joined).reshape(20, 3, 4).mean(axis=1)
+    np.testing.assert_array_equal(convert_to_numpy(late).argmax(axis=1), mean.argmax(axis=1))
 
 
 def test_scaled_frames_do_not_depend_on_the_scale_of_the_image_network():
@@ -169,5 +173,7 @@ def test_scaled_frames_do_not_depend_on_the_scale_of_the_image_network():
     assert network.count_params() == visual_network(3, backbone=None).count_params()
     features = np.random.default_rng(0).normal(size=(4, 5, 512)).astype("float32")
     np.testing.assert_allclose(
-        np.asarray(network(300 * features + 40)), np.asarray(network(features)), atol=1e-3
+        convert_to_numpy(network(300 * features + 40)),
+        convert_to_numpy(network(features)),
+        atol=1e-3,
     )

@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from keras.ops import convert_to_numpy
 
 from skavsc.networks import BlockScaling, audio_network
 from skavsc.networks._layers import standard_post_block
@@ -20,7 +21,7 @@ blocks = arrays("float32", (2, 4, 5, 3), elements=decibels)
 @settings(max_examples=50, deadline=None)
 @given(blocks)
 def test_scaled_blocks_span_minus_one_to_one(block):
-    scaled = np.asarray(BlockScaling()(block))
+    scaled = convert_to_numpy(BlockScaling()(block))
     for before, after in zip(block, scaled, strict=True):
         if before.min() == before.max():
             assert (after == 0).all()
@@ -57,7 +58,7 @@ def test_block_follows_its_formula():
     x = rng.normal(size=(2, 6, 7, 3)).astype("float32")
 
     def layer(name, value):
-        return np.asarray(block.get_layer(f"b_{name}")(value))
+        return convert_to_numpy(block.get_layer(f"b_{name}")(value))
 
     shortcut = layer("shortcut_norm", layer("shortcut", x))
     main = layer("conv2_norm", layer("conv2", elu(layer("conv1_norm", layer("conv1", x)))))
@@ -68,7 +69,7 @@ def test_block_follows_its_formula():
     by_channel = sigmoid(np.maximum(y.mean(axis=(1, 2)) @ reduce, 0) @ excite)
     by_position = sigmoid(y @ position[0, 0])
     expected = y * by_channel[:, None, None, :] + y * by_position + shortcut
-    np.testing.assert_allclose(np.asarray(block(x)), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(convert_to_numpy(block(x)), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_saved_network_loads_in_a_fresh_process(tmp_path):
@@ -80,9 +81,9 @@ def test_saved_network_loads_in_a_fresh_process(tmp_path):
         "import keras, numpy, skavsc.networks._layers\n"
         f"network = keras.saving.load_model(r'{tmp_path / 'audio.keras'}')\n"
         f"block = numpy.load(r'{tmp_path / 'block.npy'}')\n"
-        f"numpy.save(r'{tmp_path / 'scores.npy'}', numpy.asarray(network(block)))\n"
+        f"numpy.save(r'{tmp_path / 'scores.npy'}', keras.ops.convert_to_numpy(network(block)))\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     np.testing.assert_allclose(
-        np.load(tmp_path / "scores.npy"), np.asarray(network(block)), rtol=1e-6
+        np.load(tmp_path / "scores.npy"), convert_to_numpy(network(block)), rtol=1e-6
     )
