@@ -32,9 +32,9 @@ test: lint test-jax  ## linters and all tests but the slow ones
 	$(ONE_THREAD) $(BIN)/pytest --quiet -n 2 -m "not slow"
 
 # What the backend can break, in a minute; `make test-jax-all` repeats more.
-ON_JAX := tests/networks/test_layers.py $(addprefix tests/classifiers/test_,memory.py scene_classifiers.py)
+ON_JAX := tests/networks/test_layers.py $(addprefix tests/classifiers/test_,augmentation.py memory.py scene_classifiers.py)
 BY_BACKEND := gain or gradient or go_with_the or (visual and learns) or interruption or validation_stops \
-	or weights_of_clips or threads or cosine
+	or weights_of_clips or threads or cosine or clean_statistics
 
 test-jax: $(VENV)/.test  ## layers and training once more, on JAX
 	$(ONE_THREAD) KERAS_BACKEND=jax $(BIN)/pytest --quiet -n 2 -m "not slow" $(ON_JAX) -k "$(BY_BACKEND)"

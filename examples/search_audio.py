@@ -36,6 +36,8 @@ SETTINGS = {
     "classifier__learning_rate": loguniform(5e-4, 5e-3),
     "classifier__batch_size": [8, 16, 32],
     "classifier__mixup_alpha": [0.0, 0.2, 0.4],
+    "classifier__mixup_domain": ["decibels", "power"],
+    "classifier__band_gain": [0.0, 0.15],
     "classifier__time_mask": [0, 10],
     "classifier__frequency_mask": [0, 12],
     "classifier__dropout": [0.0, 0.2],
