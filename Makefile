@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Two test processes on two cores: more threads would only get into each other's way.
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3
 
-.PHONY: demo test test-jax test-jax-all test-slow lint clean
+.PHONY: demo test test-jax test-backend test-slow lint clean
 
 # A stamp a set of extras: reinstall only when the metadata changes.
 $(VENV)/.demo: pyproject.toml
@@ -31,7 +31,7 @@ lint: $(VENV)/.test
 test: lint test-jax  ## linters and all tests but the slow ones
 	$(ONE_THREAD) $(BIN)/pytest --quiet -n 2 -m "not slow"
 
-# What the backend can break, in a minute; `make test-jax-all` repeats more.
+# What the backend can break, in a minute; `make test-backend` repeats more.
 ON_JAX := tests/networks/test_layers.py $(addprefix tests/classifiers/test_,augmentation.py memory.py scene_classifiers.py)
 BY_BACKEND := gain or gradient or go_with_the or (visual and learns) or interruption or validation_stops \
 	or weights_of_clips or threads or cosine or clean_statistics
@@ -39,8 +39,10 @@ BY_BACKEND := gain or gradient or go_with_the or (visual and learns) or interrup
 test-jax: $(VENV)/.test  ## layers and training once more, on JAX
 	$(ONE_THREAD) KERAS_BACKEND=jax $(BIN)/pytest --quiet -n 2 -m "not slow" $(ON_JAX) -k "$(BY_BACKEND)"
 
-test-jax-all: $(VENV)/.test
-	$(ONE_THREAD) KERAS_BACKEND=jax $(BIN)/pytest --quiet -n 2 -m "not slow" tests/networks tests/classifiers
+BACKEND ?= jax
+
+test-backend: $(VENV)/.test  ## all tests of networks and classifiers on jax or torch
+	$(ONE_THREAD) KERAS_BACKEND=$(BACKEND) $(BIN)/pytest --quiet -n 2 -m "not slow" tests/networks tests/classifiers
 
 test-slow: $(VENV)/.test
 	$(BIN)/pytest --quiet -m slow

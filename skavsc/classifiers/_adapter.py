@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import keras
@@ -214,11 +214,17 @@ class SceneKerasClassifier(KerasClassifier):
     ) -> None:
         """Train by a procedure of ours, where one is given, under scikeras's seeds."""
         if procedure is None:
-            super()._fit_keras_model(
-                X, y, sample_weight, warm_start, epochs, initial_epoch, **kwargs
-            )
+            with _torch_seeded(self._random_state):
+                super()._fit_keras_model(
+                    X, y, sample_weight, warm_start, epochs, initial_epoch, **kwargs
+                )
             return
-        with _seeded(self._random_state), _without_retracing_warning():
+        seeded = (
+            nullcontext()
+            if self._random_state is None
+            else tensorflow_random_state(self._random_state)
+        )
+        with seeded, _torch_seeded(self._random_state), _without_retracing_warning():
             history = procedure(
                 self.model_, X, y, sample_weight, epochs=epochs, initial_epoch=initial_epoch
             )
@@ -227,17 +233,16 @@ class SceneKerasClassifier(KerasClassifier):
 
 
 @contextmanager
-def _seeded(seed: int | None) -> Iterator[None]:
-    """Train under scikeras's seeds, which are not those of torch: Keras drops out by these."""
-    if seed is None:
+def _torch_seeded(seed: int | None) -> Iterator[None]:
+    # Where the backend is torch, Keras shuffles and drops out by torch's own generator, which
+    # scikeras does not seed.
+    if seed is None or keras.backend.backend() != "torch":
         yield
         return
-    with tensorflow_random_state(seed), ExitStack() as stack:
-        if keras.backend.backend() == "torch":
-            import torch
+    import torch
 
-            stack.enter_context(torch.random.fork_rng())
-            torch.manual_seed(seed)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
         yield
 
 
