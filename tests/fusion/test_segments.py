@@ -46,6 +46,11 @@ def fitted(clips):
     return fusion().fit(*clips)
 
 
+def on_fitted(branches, **options):
+    """A learnt rule on the same branches, which are not trained again."""
+    return LateFusionClassifier(list(branches.named_estimators_.items()), cv="prefit", **options)
+
+
 def test_a_second_is_fused_of_the_modalities_that_it_has(clips, fitted):
     X = clips[0].copy()
     X["audio"][2, :, 70:90] = np.nan  # sound lacks the middle second,
@@ -63,9 +68,9 @@ def test_a_second_is_fused_of_the_modalities_that_it_has(clips, fitted):
     assert np.isnan(found).sum() == 2
 
 
-def test_one_second_is_judged_as_a_clip_of_one_second(clips):
+def test_one_second_is_judged_as_a_clip_of_one_second(clips, fitted):
     X, y = clips
-    model = fusion(None, calibration="temperature").fit(X, y)
+    model = on_fitted(fitted, calibration="temperature").fit(X, y)
     seconds = np.zeros(16, dtype=[("audio", "f4", (8, 50, 1)), ("visual", "f4", (5, 6))])
     seconds["audio"], seconds["visual"] = X["audio"][:, :, 50:100], X["visual"][:, 5:10]
     found = model.predict_proba_segments(X)[:, 1]
@@ -79,12 +84,12 @@ def test_a_modality_that_no_clip_has(clips, fitted):
     np.testing.assert_allclose(fitted.predict_proba_segments(X), audio, rtol=1e-5)
 
 
-def test_modalities_that_were_never_seen_together(clips):
+def test_modalities_that_were_never_seen_together(clips, fitted):
     X, y = clips
     apart = X.copy()
     apart["audio"][np.arange(16) % 4 < 2] = np.nan
     apart["visual"][np.arange(16) % 4 > 1] = np.nan
-    model = fusion(None).fit(apart, y)
+    model = on_fitted(fitted).fit(apart, y)
     with pytest.raises(MissingModalityError, match="of the 48 seconds that can be judged, rows"):
         model.predict_proba_segments(X)
 
