@@ -126,9 +126,12 @@ def test_processes_share_a_cache(start, sounds, undisturbed, tmp_path):
 
 
 INTERRUPTED = """
-    import sys, time
+    import signal, sys, time
     import numpy as np
     from skavsc._clips import ClipCache, map_clips
+
+    # A shell makes what it starts in the background deaf to Ctrl-C, and with it these tests.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def extract(path):
         time.sleep(0.05)
