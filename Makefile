@@ -29,7 +29,7 @@ lint: $(VENV)/.test
 	$(BIN)/numpydoc lint $$(git ls-files 'skavsc/*.py')
 
 test: lint test-jax  ## linters and all tests but the slow ones
-	$(ONE_THREAD) $(BIN)/pytest --quiet -n 2 -m "not slow"
+	$(ONE_THREAD) $(BIN)/pytest --quiet -n 2 --dist worksteal -m "not slow"
 
 # What the backend can break, in a minute; `make test-backend` repeats more.
 ON_JAX := tests/networks/test_layers.py $(addprefix tests/classifiers/test_,augmentation.py memory.py scene_classifiers.py)
@@ -37,12 +37,12 @@ BY_BACKEND := gain or gradient or go_with_the or (visual and learns) or interrup
 	or weights_of_clips or threads or cosine or clean_statistics
 
 test-jax: $(VENV)/.test  ## layers and training once more, on JAX
-	$(ONE_THREAD) KERAS_BACKEND=jax $(BIN)/pytest --quiet -n 2 -m "not slow" $(ON_JAX) -k "$(BY_BACKEND)"
+	$(ONE_THREAD) KERAS_BACKEND=jax $(BIN)/pytest --quiet -n 2 --dist worksteal -m "not slow" $(ON_JAX) -k "$(BY_BACKEND)"
 
 BACKEND ?= jax
 
 test-backend: $(VENV)/.test  ## all tests of networks and classifiers on jax or torch
-	$(ONE_THREAD) KERAS_BACKEND=$(BACKEND) $(BIN)/pytest --quiet -n 2 -m "not slow" tests/networks tests/classifiers
+	$(ONE_THREAD) KERAS_BACKEND=$(BACKEND) $(BIN)/pytest --quiet -n 2 --dist worksteal -m "not slow" tests/networks tests/classifiers
 
 test-slow: $(VENV)/.test
 	$(BIN)/pytest --quiet -m slow

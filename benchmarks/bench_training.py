@@ -4,8 +4,10 @@
 the growth of its memory, with the optimizer of this package and with Keras's own.
 ``python benchmarks/bench_training.py speed`` trains the full-size audio network by
 AudioSceneClassifier, from memory and from a memory-mapped file, and by a bare Keras ``fit`` on
-crops that are cut already. The three run in turns, so that a load from elsewhere meets all; a
-ratio is the median of the ratios of the turns.
+crops that are cut already; with ``--network visual`` VisualSceneClassifier's on embeddings. The
+three run in turns, so that a load from elsewhere meets all; a ratio is the median of the ratios
+of the turns. Two threads that compute are at times given one core by the machine, for seconds
+on end, which no turn can even out: ``TF_NUM_INTRAOP_THREADS=1`` gives steadier ratios.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from unittest import mock
 import keras
 import numpy as np
 
-from skavsc.classifiers import AudioSceneClassifier, _training
-from skavsc.networks import audio_network
+from skavsc.classifiers import AudioSceneClassifier, VisualSceneClassifier, _training
+from skavsc.networks import audio_network, visual_network
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -65,20 +67,32 @@ def leak(n_fits: int) -> None:
         grow(n_fits)
 
 
-def speed(n_turns: int, n_clips: int, epochs: int) -> None:
-    """Compare steps a second of the classifier with a bare Keras fit."""
-    X, y = features(n_clips, 64, 500)
+def speed(name: str, n_turns: int, n_clips: int, epochs: int) -> None:
+    """Compare steps a second of a classifier with a bare Keras fit."""
+    if name == "audio":
+        classifier, (X, y) = AudioSceneClassifier, features(n_clips, 64, 500)
+        bare, n_frames, batch_size = audio_network(10), 50, 32
+    else:
+        classifier, (X, y) = VisualSceneClassifier, features(n_clips, 50, 512)
+        X = np.ascontiguousarray(X[..., 0])
+        bare, n_frames, batch_size = visual_network(10, backbone=None), 5, 16
     folder = tempfile.TemporaryDirectory()
     np.save(Path(folder.name) / "X.npy", X)
     mapped = np.load(Path(folder.name) / "X.npy", mmap_mode="r")
-    options = {"epochs": epochs, "validation_fraction": 0, "warm_start": True, "random_state": 0}
-    ours, from_file = AudioSceneClassifier(**options), AudioSceneClassifier(**options)
+    options = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "validation_fraction": 0,
+        "warm_start": True,
+        "random_state": 0,
+    }
+    ours, from_file = classifier(**options), classifier(**options)
 
     rng = np.random.default_rng(0)
-    starts = rng.integers(0, 450, size=n_clips)
-    crops = np.stack([clip[:, s : s + 50] for clip, s in zip(X, starts, strict=True)])
+    last_start = X.shape[-2] - n_frames
+    starts = rng.integers(last_start, size=n_clips, endpoint=True)
+    crops = np.stack([clip[..., s : s + n_frames, :] for clip, s in zip(X, starts, strict=True)])
     targets = np.eye(10, dtype=np.float32)[y]
-    bare = audio_network(10)
     bare.compile(
         keras.optimizers.Adam(1e-3),
         "categorical_crossentropy",
@@ -87,25 +101,28 @@ def speed(n_turns: int, n_clips: int, epochs: int) -> None:
     )
 
     candidates: dict[str, Callable[[], object]] = {
-        "Keras": lambda: bare.fit(crops, targets, batch_size=32, epochs=epochs, verbose=0),
+        "Keras": lambda: bare.fit(crops, targets, batch_size=batch_size, epochs=epochs, verbose=0),
         "in memory": lambda: ours.fit(X, y),
         "memory-mapped": lambda: from_file.fit(mapped, y),
     }
     for run in candidates.values():
         run()
-    steps = epochs * -(-n_clips // 32)
-    rates: dict[str, list[float]] = {name: [] for name in candidates}
+    steps = epochs * -(-n_clips // batch_size)
+    rates: dict[str, list[float]] = {way: [] for way in candidates}
     for _ in range(n_turns):
-        for name in rng.permutation(list(candidates)):
-            run = candidates[name]
+        for way in rng.permutation(list(candidates)):
+            run = candidates[way]
             begin = time.perf_counter()
             run()
-            rates[name].append(steps / (time.perf_counter() - begin))
-    print(f"{steps} steps of 32 clips a turn, {n_turns} turns, load {os.getloadavg()[0]:.1f}")
-    for name, values in rates.items():
+            rates[way].append(steps / (time.perf_counter() - begin))
+    print(
+        f"{name} network, {steps} steps of {batch_size} clips a turn, {n_turns} turns, "
+        f"load {os.getloadavg()[0]:.1f}"
+    )
+    for way, values in rates.items():
         ratios = np.array(values) / rates["Keras"]
         print(
-            f"  {name:14s} {np.median(values):5.2f} steps/s, {np.median(ratios):.3f} of Keras "
+            f"  {way:14s} {np.median(values):5.2f} steps/s, {np.median(ratios):.3f} of Keras "
             f"({ratios.min():.3f} to {ratios.max():.3f})"
         )
     between = np.array(rates["memory-mapped"]) / rates["in memory"]
@@ -115,12 +132,13 @@ def speed(n_turns: int, n_clips: int, epochs: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["leak", "speed"])
+    parser.add_argument("--network", choices=["audio", "visual"], default="audio")
     parser.add_argument("--fits", type=int, default=30)
     parser.add_argument("--turns", type=int, default=12)
     parser.add_argument("--clips", type=int, default=320)
-    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--epochs", type=int, default=2)
     arguments = parser.parse_args()
     if arguments.what == "leak":
         leak(arguments.fits)
     else:
-        speed(arguments.turns, arguments.clips, arguments.epochs)
+        speed(arguments.network, arguments.turns, arguments.clips, arguments.epochs)

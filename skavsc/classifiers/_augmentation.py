@@ -22,14 +22,22 @@ def scale_blocks(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
     axes = tuple(range(1, blocks.ndim))
     low = blocks.min(axis=axes, keepdims=True)
     extent = blocks.max(axis=axes, keepdims=True) - low
-    scaled = 2 * (blocks - low) / np.where(extent > 0, extent, 1) - 1
-    return np.where(extent > 0, scaled, 0).astype(np.float32)
+    # In place: a batch is larger than the caches.
+    scaled = (blocks - low).astype(np.float32, copy=False)
+    scaled *= 2
+    scaled /= np.where(extent > 0, extent, 1)
+    scaled -= 1
+    scaled[extent.ravel() == 0] = 0
+    return scaled
 
 
 def mix(values: NDArray[Any], partners: NDArray[np.intp], share: NDArray[Any]) -> NDArray[Any]:
     """Mix each example with its partner: ``share`` of the one, the rest of the other."""
     share = _each(share, values).astype(values.dtype)
-    return share * values + (1 - share) * values[partners]
+    mixture = values[partners]
+    mixture *= 1 - share
+    mixture += share * values
+    return mixture
 
 
 def mix_power(

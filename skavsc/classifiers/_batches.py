@@ -38,6 +38,9 @@ class _ClipBatches(keras.utils.PyDataset):
 class CropBatches(_ClipBatches):
     """One random second of every clip an epoch, in batches of nearly equal size.
 
+    The epochs follow on each other, so that the first batch of one is made while the last one's
+    are trained on.
+
     Parameters
     ----------
     clips : ClipStreams
@@ -61,8 +64,15 @@ class CropBatches(_ClipBatches):
         What the crops go through after mixup.
     seed : int
         Every batch of every epoch follows from it, in whatever order they are asked for.
+    epochs : int, default=1
+        How many.
     first_epoch : int, default=0
         The epochs already trained.
+
+    Attributes
+    ----------
+    steps_per_epoch : int
+        The batches of an epoch.
     """
 
     def __init__(
@@ -78,6 +88,7 @@ class CropBatches(_ClipBatches):
         mixup_domain: str = "decibels",
         augmentations: Sequence[Augmentation] = (),
         seed: int,
+        epochs: int = 1,
         first_epoch: int = 0,
     ) -> None:
         super().__init__()
@@ -91,18 +102,22 @@ class CropBatches(_ClipBatches):
         self.mixup_domain = mixup_domain
         self.augmentations = augmentations
         self.seed = seed
-        self.epoch = first_epoch
-        self._shuffle()
+        self.epochs = epochs
+        self.first_epoch = first_epoch
+        self.steps_per_epoch = -(-len(rows) // batch_size)
+        self._order: tuple[int, list[NDArray[np.intp]]] = (-1, [])
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // self.batch_size)
+        return self.epochs * self.steps_per_epoch
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        rng = np.random.default_rng((self.seed, self.epoch, index))
-        rows = self._batches[index]
-        starts = np.array(
-            [rng.choice(np.flatnonzero(usable)) for usable in self.clips.usable_starts[rows]]
-        )
+        since_first, step = divmod(index, self.steps_per_epoch)
+        epoch = self.first_epoch + since_first
+        rng = np.random.default_rng((self.seed, epoch, step))
+        rows = self._batches(epoch)[step]
+        usable = self.clips.usable_starts[rows]
+        chosen = rng.integers(usable.sum(axis=1))
+        starts = (np.cumsum(usable, axis=1) > chosen[:, None]).argmax(axis=1)
         inputs = self.clips.crops(rows, starts)
         targets = self.targets[rows]
         weights = None if self.weights is None else self.weights[rows]
@@ -124,15 +139,15 @@ class CropBatches(_ClipBatches):
         judged = (targets,) if weights is None else (targets, weights)
         return (network_inputs(inputs), *judged)
 
-    def on_epoch_end(self) -> None:
-        """Draw other batches for the next epoch."""
-        self.epoch += 1
-        self._shuffle()
-
-    def _shuffle(self) -> None:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.rows)
-        # Nearly equal: batch normalisation cannot do with a last batch of one example.
-        self._batches = np.array_split(order, len(self))
+    def _batches(self, epoch: int) -> list[NDArray[np.intp]]:
+        """Give the clips of each batch of an epoch."""
+        known, batches = self._order
+        if known != epoch:
+            order = np.random.default_rng((self.seed, epoch)).permutation(self.rows)
+            # Nearly equal: batch normalisation cannot do with a last batch of one example.
+            batches = np.array_split(order, self.steps_per_epoch)
+            self._order = epoch, batches
+        return batches
 
 
 class SecondBatches(_ClipBatches):

@@ -203,8 +203,7 @@ class ClipStreams:
         self, name: str, clips: NDArray[np.intp], first_frames: NDArray[np.intp]
     ) -> NDArray[np.float32]:
         stream, whole = self.streams[name], self._whole[name]
-        cut = np.full((len(clips), *stream.segment_shape), stream.blank, dtype=np.float32)
+        cut = np.empty((len(clips), *stream.segment_shape), dtype=np.float32)
         for row, (clip, first) in enumerate(zip(clips, first_frames, strict=True)):
-            if whole[clip, first]:
-                cut[row] = stream.take(clip, first)
+            cut[row] = stream.take(clip, first) if whole[clip, first] else stream.blank
         return cut

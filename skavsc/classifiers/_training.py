@@ -54,6 +54,10 @@ def compile_network(network: keras.Model, learning_rate: float, loss: keras.loss
     )
     # Built at once: a saved network whose optimizer has no state yet loads with a warning.
     network.optimizer.build(network.trainable_variables)
+    # So are the metrics: TensorFlow traces a step once more if that has made variables.
+    example = keras.ops.zeros((1, network.output_shape[-1]))
+    network.compute_metrics(None, example, example)
+    network.reset_metrics()
 
 
 def compiled(
@@ -88,15 +92,31 @@ def take_statistics(network: keras.Model, batches: CropBatches) -> None:
     momenta = [layer.momentum for layer in norms]
     try:
         for step in range(STEPS_OF_STATISTICS):
-            inputs = batches[step % len(batches)][0]
+            inputs = batches[step][0]
             for layer in norms:
                 layer.momentum = step / (step + 1)
             network(inputs, training=True)
-            if (step + 1) % len(batches) == 0:
-                batches.on_epoch_end()
     finally:
         for layer, momentum in zip(norms, momenta, strict=True):
             layer.momentum = momentum
+
+
+# What TensorFlow trains at once where that is a fraction of a second: Ctrl-C waits for its end.
+MOST_STEPS_AT_ONCE = 32
+
+
+def steps_at_once(network: keras.Model, steps_per_epoch: int) -> int:
+    """Give how many steps TensorFlow is to train in one call: as many as divide an epoch.
+
+    In a network of a few dense layers a step takes no longer than the way from Python to
+    TensorFlow and back.
+    """
+    if keras.backend.backend() != "tensorflow" or any(
+        isinstance(layer, keras.layers.Conv2D) for layer in network.layers
+    ):
+        return 1
+    most = min(steps_per_epoch, MOST_STEPS_AT_ONCE)
+    return max(n for n in range(1, most + 1) if steps_per_epoch % n == 0)
 
 
 class _EpochLines(keras.callbacks.Callback):
@@ -159,7 +179,9 @@ def train_on_crops(
         mixup_domain=plan.mixup_domain,
         augmentations=plan.augmentations,
         seed=plan.seed,
-        first_epoch=initial_epoch,
+        epochs=epochs,
+        # Counted from 1; from the draws of epoch 0 clean statistics are taken.
+        first_epoch=initial_epoch + 1,
     )
     callbacks: list[keras.callbacks.Callback] = [_EpochLines(plan.label)] if plan.verbose else []
     state = _StateByEpoch() if keras.backend.backend() == "jax" else None
@@ -189,11 +211,18 @@ def train_on_crops(
             return first_rate * (1 + math.cos(math.pi * done)) / 2
 
         callbacks.append(keras.callbacks.LearningRateScheduler(falling))
+    n_at_once = steps_at_once(network, batches.steps_per_epoch)
     try:
+        network.steps_per_execution = n_at_once
+        if getattr(network, "steps_at_once", 1) != n_at_once:
+            # The function of an earlier fit, if there is one, takes another number.
+            network.train_function = None
+            network.steps_at_once = n_at_once
         network.fit(
             batches,
             epochs=initial_epoch + epochs,
             initial_epoch=initial_epoch,
+            steps_per_epoch=batches.steps_per_epoch,
             # Crops and order are drawn by the batches, from the seed.
             shuffle=False,
             validation_data=judged,
@@ -215,6 +244,8 @@ def train_on_crops(
             stacklevel=2,
         )
     finally:
+        # The same in prediction would only be traced longer.
+        network.steps_per_execution = 1
         if plan.rate_schedule == "cosine":
             # Whoever goes on from here begins another fall.
             network.optimizer.learning_rate = first_rate

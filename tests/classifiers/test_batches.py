@@ -48,11 +48,22 @@ def test_batches_follow_from_the_seed_in_any_order():
 
 
 def test_epochs_differ():
-    epochs = batches(clips_of(12))
-    first = np.concatenate([epochs[i][1] for i in range(len(epochs))]).argmax(axis=1)
-    epochs.on_epoch_end()
-    second = np.concatenate([epochs[i][1] for i in range(len(epochs))]).argmax(axis=1)
-    assert first.tolist() != second.tolist()
+    both = batches(clips_of(12), epochs=2)
+    clips = np.concatenate([both[step][1] for step in range(len(both))]).argmax(axis=1)
+    assert clips[:12].tolist() != clips[12:].tolist()
+    assert sorted(clips[:12]) == sorted(clips[12:]) == list(range(12))
+
+
+@given(first_epoch=st.integers(0, 5), epoch=st.integers(0, 5))
+def test_an_epoch_is_the_same_wherever_training_begins(first_epoch, epoch):
+    clips = clips_of(10)
+    whole = batches(clips, mixup_alpha=0.4)
+    later = batches(clips, mixup_alpha=0.4, first_epoch=first_epoch)
+    for step in range(3):
+        index = (first_epoch + epoch) * whole.steps_per_epoch + step
+        ours = later[epoch * later.steps_per_epoch + step]
+        for a, b in zip(whole[index], ours, strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 def test_crops_start_anywhere_usable_and_nowhere_else():
@@ -61,9 +72,8 @@ def test_crops_start_anywhere_usable_and_nowhere_else():
     clips = ClipStreams({"visual": Stream(data, 5)})
     epochs = batches(clips)
     starts = set()
-    for _ in range(200):
-        starts.add(int(epochs[0][0][0, 0, 0]))
-        epochs.on_epoch_end()
+    for epoch in range(200):
+        starts.add(int(epochs[epoch][0][0, 0, 0]))
     assert starts == {0, 1, 2, 3, 9, 10, 11, 12, 13, 14, 15}
 
 
