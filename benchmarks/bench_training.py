@@ -6,8 +6,9 @@ the growth of its memory, with the optimizer of this package and with Keras's ow
 AudioSceneClassifier, from memory and from a memory-mapped file, and by a bare Keras ``fit`` on
 crops that are cut already; with ``--network visual`` VisualSceneClassifier's on embeddings. The
 three run in turns, so that a load from elsewhere meets all; a ratio is the median of the ratios
-of the turns. Two threads that compute are at times given one core by the machine, for seconds
-on end, which no turn can even out: ``TF_NUM_INTRAOP_THREADS=1`` gives steadier ratios.
+of the turns. The best turns, which nothing else met, are compared too. Two threads that compute
+are at times given one core by the machine, for seconds on end, which no turn can even out:
+``TF_NUM_INTRAOP_THREADS=1`` gives steadier ratios.
 """
 
 from __future__ import annotations
@@ -123,7 +124,8 @@ def speed(name: str, n_turns: int, n_clips: int, epochs: int) -> None:
         ratios = np.array(values) / rates["Keras"]
         print(
             f"  {way:14s} {np.median(values):5.2f} steps/s, {np.median(ratios):.3f} of Keras "
-            f"({ratios.min():.3f} to {ratios.max():.3f})"
+            f"({ratios.min():.3f} to {ratios.max():.3f}); best {max(values):.2f}, "
+            f"{max(values) / max(rates['Keras']):.3f}"
         )
     between = np.array(rates["memory-mapped"]) / rates["in memory"]
     print(f"  memory-mapped against in memory: {np.median(between):.3f}")
