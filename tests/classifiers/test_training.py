@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skavsc.classifiers import _training
-from skavsc.networks import audio_network, visual_network
+from skavsc.networks import audio_network, fusion_network, squeezenet11_base, visual_network
+from skavsc.networks._visual import with_backbone
 
 on_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="other backends do not trace so"
@@ -45,8 +46,27 @@ def test_steps_at_once_divide_an_epoch(light, steps_per_epoch):
         assert n_at_once == steps_per_epoch
 
 
-def test_ctrl_c_is_heard_between_heavy_steps():
-    assert _training.steps_at_once(audio_network(3, filters=(4, 4, 4)), 10) == 1
+@pytest.mark.parametrize(
+    "heavy",
+    [
+        lambda: audio_network(3, filters=(4, 4, 4)),
+        lambda: fusion_network(
+            3,
+            audio=audio_network(3, filters=(4, 4, 4)),
+            visual=visual_network(3, backbone=None, n_features=12),
+        ),
+        lambda: with_backbone(
+            visual_network(3, backbone=None, n_features=512),
+            squeezenet11_base((64, 64, 3)),
+            image_size=64,
+            pooling="avg",
+            preprocessing="none",
+        ),
+    ],
+    ids=["sound", "both", "frames"],
+)
+def test_ctrl_c_is_heard_between_heavy_steps(heavy):
+    assert _training.steps_at_once(heavy(), 10) == 1
 
 
 def test_how_many_steps_at_once_changes_nothing(features, small_visual, monkeypatch):
