@@ -113,6 +113,11 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         train = LabelledClips(clips, y, weights, usable_rows(clips, self._modality))
         held = None
         if validation_data is not None:
+            if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
+                raise ValueError(
+                    "validation_data must be a pair (X, y) of features, made as those of the "
+                    f"training, and labels; it is a {type(validation_data).__name__}"
+                )
             others = self._streams(validation_data[0], reset=False)
             labels = check_labels(validation_data[1], others.n_clips, least=1)
             require_known(labels, np.unique(y[train.rows]), "validation_data")
@@ -157,7 +162,8 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         if going_on:
             classes = self.classes_
         classes = np.unique(y if classes is None else classes)
-        require_known(y, classes, "y")
+        remedy = "; name all with classes= in the first call of partial_fit"
+        require_known(y, classes, "y", remedy)
         weights = check_weights(sample_weight, self.class_weight, clips.usable_seconds, y)
         train = LabelledClips(clips, y, weights, usable_rows(clips, self._modality))
         training = TrainingSet(train, None, classes, self._seed())

@@ -95,13 +95,13 @@ def one_hot(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.float32]:
     return (labels[:, None] == classes).astype(np.float32)
 
 
-def require_known(labels: NDArray[Any], classes: NDArray[Any], name: str) -> None:
+def require_known(labels: NDArray[Any], classes: NDArray[Any], name: str, remedy: str = "") -> None:
     """Raise if a label is none of the classes."""
     unknown = np.setdiff1d(labels, classes)
     if len(unknown):
         raise ValueError(
             f"{name} holds the labels {unknown.tolist()}, which are not among the classes "
-            f"{classes.tolist()}"
+            f"{classes.tolist()}{remedy}"
         )
 
 

@@ -165,7 +165,8 @@ def train_on_crops(
     """Train a compiled network; with validation, stop early and restore the best weights.
 
     Ctrl-C ends the training, not the program: the best weights so far are kept, with a warning;
-    unless what is trained is kept for later fits, which must not take it for complete.
+    unless no epoch has ended, or what is trained is kept for later fits, which must not take it
+    for complete.
     """
     batches = CropBatches(
         clips,
@@ -229,15 +230,16 @@ def train_on_crops(
             verbose=0,
         )
     except KeyboardInterrupt:
-        if not training.keeps_half_trained:
+        # Before its first fit a network has no history.
+        n_epochs = len(getattr(getattr(network, "history", None), "epoch", ()))
+        if n_epochs == 0 or not training.keeps_half_trained:
             raise
         if state is not None:
             state.restore()
         if stopping is not None:
             stopping.on_train_end()
         warnings.warn(
-            f"training of the {plan.label} network was interrupted after "
-            f"{len(network.history.epoch)} epochs; the "
+            f"training of the {plan.label} network was interrupted after {n_epochs} epochs; the "
             f"{'last' if stopping is None else 'best'} weights so far are kept",
             ConvergenceWarning,
             stacklevel=2,

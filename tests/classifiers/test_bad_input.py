@@ -137,6 +137,20 @@ def test_validation_labels_must_be_known(build, features):
         build().fit(X, y, validation_data=(X[:2], ["airport", "bus"]))
 
 
+def test_validation_data_must_be_a_pair(build, features):
+    X, y, _ = features
+    with pytest.raises(ValueError, match=r"validation_data must be a pair .* it is a ndarray"):
+        build().fit(X, y, validation_data=X[:6])
+
+
+def test_partial_fit_on_a_new_label_names_the_remedy(features, small_visual):
+    X, y, _ = features
+    known = y != "tram"
+    classifier = small_visual().partial_fit(X[known], y[known])
+    with pytest.raises(ValueError, match=r"\['tram'\].*classes= in the first call"):
+        classifier.partial_fit(X, y)
+
+
 def test_warm_start_with_other_labels(features, small_visual):
     X, y, _ = features
     classifier = small_visual(warm_start=True, validation_fraction=0).partial_fit(X[:6], y[:6])

@@ -277,7 +277,8 @@ def test_interruption_keeps_the_weights_and_says_so(features, monkeypatch, small
 
     def interrupted(self, index):
         asked.append(index)
-        if len(asked) == 20:
+        # Late, as batches are made ahead of the epoch that is trained on.
+        if len(asked) == 60:
             os.kill(os.getpid(), signal.SIGINT)
         return draw(self, index)
 
@@ -291,6 +292,20 @@ def test_interruption_keeps_the_weights_and_says_so(features, monkeypatch, small
         signal.signal(signal.SIGINT, before)
     assert 1 <= len(classifier.history_["loss"]) < 500
     assert np.isfinite(classifier.predict_proba(X)).all()
+
+
+def test_interruption_before_the_first_epoch_has_ended_is_one(features, small_visual):
+    X, y, groups = features
+
+    def interrupted(self, epoch, logs=None):
+        raise KeyboardInterrupt
+
+    from skavsc.classifiers import _training
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_training._EpochLines, "on_epoch_begin", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            small_visual(verbose=1).fit(X, y, groups=groups)
 
 
 def test_verbose_shows_a_line_an_epoch_on_the_error_stream(features, capfd, small_visual):
