@@ -229,7 +229,8 @@ class SceneKerasClassifier(KerasClassifier):
                 self.model_, X, y, sample_weight, epochs=epochs, initial_epoch=initial_epoch
             )
         known = getattr(self, "history_", {})
-        self.history_ = {name: [*known.get(name, []), *values] for name, values in history.items()}
+        longer = {name: [*known.get(name, []), *values] for name, values in history.items()}
+        self.history_ = {**known, **longer}
 
 
 @contextmanager

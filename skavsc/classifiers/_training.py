@@ -165,8 +165,8 @@ def train_on_crops(
     """Train a compiled network; with validation, stop early and restore the best weights.
 
     Ctrl-C ends the training, not the program: the best weights so far are kept, with a warning;
-    unless no epoch has ended, or what is trained is kept for later fits, which must not take it
-    for complete.
+    unless it has not been trained for an epoch yet, or what is trained is kept for later
+    fits, which must not take it for complete.
     """
     batches = CropBatches(
         clips,
@@ -183,7 +183,10 @@ def train_on_crops(
         # Counted from 1; from the draws of epoch 0 clean statistics are taken.
         first_epoch=initial_epoch + 1,
     )
-    callbacks: list[keras.callbacks.Callback] = [_EpochLines(plan.label)] if plan.verbose else []
+    history = keras.callbacks.History()
+    callbacks: list[keras.callbacks.Callback] = [history]
+    if plan.verbose:
+        callbacks.append(_EpochLines(plan.label))
     state = _StateByEpoch() if keras.backend.backend() == "jax" else None
     if state is not None:
         callbacks.append(state)
@@ -230,9 +233,8 @@ def train_on_crops(
             verbose=0,
         )
     except KeyboardInterrupt:
-        # Before its first fit a network has no history.
-        n_epochs = len(getattr(getattr(network, "history", None), "epoch", ()))
-        if n_epochs == 0 or not training.keeps_half_trained:
+        n_epochs = len(history.history.get("loss", ()))
+        if initial_epoch + n_epochs == 0 or not training.keeps_half_trained:
             raise
         if state is not None:
             state.restore()
@@ -266,9 +268,7 @@ def train_on_crops(
             first_epoch=initial_epoch,
         )
         take_statistics(network, clean)
-    return {
-        name: [float(value) for value in values] for name, values in network.history.history.items()
-    }
+    return {name: [float(value) for value in values] for name, values in history.history.items()}
 
 
 def build_fusion(
@@ -349,4 +349,4 @@ def train_in_steps(
     for layer in frozen:
         layer.trainable = False
     compile_network(network, first_rate, loss)
-    return {name: history[name] + more[name] for name in history}
+    return {name: history[name] + more.get(name, []) for name in history}

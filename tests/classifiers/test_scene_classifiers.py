@@ -308,6 +308,27 @@ def test_interruption_before_the_first_epoch_has_ended_is_one(features, small_vi
             small_visual(verbose=1).fit(X, y, groups=groups)
 
 
+def test_interruption_of_what_is_trained_already_keeps_it(features, small_visual):
+    from sklearn.exceptions import ConvergenceWarning
+
+    from skavsc.classifiers import _training
+
+    X, y, groups = features
+    classifier = small_visual(epochs=3, warm_start=True, verbose=1).fit(X, y, groups=groups)
+    probabilities, history = classifier.predict_proba(X), dict(classifier.history_)
+
+    def interrupted(self, epoch, logs=None):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_training._EpochLines, "on_epoch_begin", interrupted)
+        with pytest.warns(ConvergenceWarning, match="interrupted after 0 epochs"):
+            classifier.fit(X, y, groups=groups)
+    np.testing.assert_array_equal(classifier.predict_proba(X), probabilities)
+    assert classifier.history_ == history
+    assert len(classifier.fit(X, y, groups=groups).history_["loss"]) == 6
+
+
 def test_verbose_shows_a_line_an_epoch_on_the_error_stream(features, capfd, small_visual):
     X, y, groups = features
     small_visual(epochs=3, verbose=1).fit(X, y, groups=groups)
