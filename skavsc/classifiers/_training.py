@@ -183,8 +183,7 @@ def train_on_crops(
         # Counted from 1; from the draws of epoch 0 clean statistics are taken.
         first_epoch=initial_epoch + 1,
     )
-    history = keras.callbacks.History()
-    callbacks: list[keras.callbacks.Callback] = [history]
+    callbacks: list[keras.callbacks.Callback] = []
     if plan.verbose:
         callbacks.append(_EpochLines(plan.label))
     state = _StateByEpoch() if keras.backend.backend() == "jax" else None
@@ -214,6 +213,9 @@ def train_on_crops(
             return first_rate * (1 + math.cos(math.pi * done)) / 2
 
         callbacks.append(keras.callbacks.LearningRateScheduler(falling))
+    # The last, so that it sees what the others add, such as the rate.
+    history = keras.callbacks.History()
+    callbacks.append(history)
     n_at_once = steps_at_once(network, batches.steps_per_epoch)
     try:
         network.steps_per_execution = n_at_once
