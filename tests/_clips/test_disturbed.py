@@ -178,7 +178,8 @@ def test_interrupted(start, sounds, tmp_path, way, group):
     (os.killpg if group else os.kill)(process.pid, signal.SIGINT)
     output, errors = process.communicate(timeout=30)
     assert "finished" not in output
-    assert errors.rstrip().endswith("KeyboardInterrupt")
+    # joblib's resource tracker may outlive the program, and complain of what went with it.
+    assert "\nKeyboardInterrupt\n" in errors
     wait_until(lambda: not processes_of(process.pid))
     n_kept = len(list(tmp_path.glob("skavsc/numbers-v1/??/*.npy")))
     assert 2 < n_kept < len(sounds)
