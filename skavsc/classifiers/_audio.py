@@ -89,7 +89,8 @@ class AudioSceneClassifier(SceneClassifier):
         published, or of their logarithms (then scaled to sum to 1), in which a second that is
         sure that it is not a class counts as much as one that is sure that it is.
     warm_start : bool, default=False
-        Whether fit goes on from the weights of the last fit.
+        Whether fit goes on from the weights of the last fit. The parameters of the network must
+        be those that it was built with; others, such as the learning rate, may change.
     random_state : int, RandomState instance or None, default=None
         Determines the initial weights, crops, mixup, masks, filters and the clips held out.
     verbose : int, default=0
@@ -144,6 +145,7 @@ class AudioSceneClassifier(SceneClassifier):
         "clean_statistics": ["boolean"],
     }
     _modality = "audio"
+    _built_in = ("filters", "reduction", "dropout", "segment_frames")
     feature_shape_: tuple[int, ...]
     _mixed = ("audio",)
 

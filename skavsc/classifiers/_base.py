@@ -58,6 +58,8 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
     # What each subclass says of itself: its name in messages, the streams that mixup mixes.
     _modality: ClassVar[str]
     _mixed: ClassVar[tuple[str, ...]]
+    # The parameters that are built into a network, and stay those of the first fit.
+    _built_in: ClassVar[tuple[str, ...]]
 
     @abstractmethod
     def _streams(self, X: Any, *, reset: bool) -> ClipStreams:
@@ -102,10 +104,11 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         Raises
         ------
         ValueError
-            If X or y cannot be used, there is one class only, or nothing can be held out.
+            If X or y cannot be used, there is one class only, or nothing can be held out; or,
+            with ``warm_start``, a parameter is not what the network was built with.
         """
         seed = self._seed()
-        clips = self._streams(X, reset=True)
+        clips = self._streams(X, reset=not self._goes_on())
         clips.hop(self.starts_per_second)  # now, and not after the training
         y = check_labels(y, clips.n_clips)
         groups = check_groups(groups, clips.n_clips)
@@ -118,7 +121,14 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
                     "validation_data must be a pair (X, y) of features, made as those of the "
                     f"training, and labels; it is a {type(validation_data).__name__}"
                 )
-            others = self._streams(validation_data[0], reset=False)
+            try:
+                others = self._streams(validation_data[0], reset=False)
+            except ValueError as error:
+                error.add_note(
+                    "This is about validation_data, which no Pipeline transforms: pass features, "
+                    "as pipeline[:-1].transform gives them."
+                )
+                raise
             labels = check_labels(validation_data[1], others.n_clips, least=1)
             require_known(labels, np.unique(y[train.rows]), "validation_data")
             held = LabelledClips(others, labels, None, usable_rows(others, self._modality))
@@ -153,21 +163,29 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         Raises
         ------
         ValueError
-            If y holds a label that is not among the classes of the first call.
+            If y holds a label that is not among the classes of the first call, which must be
+            two at least; or a parameter of the network is not what the network was built with.
         """
         self._validate_params()
         going_on = hasattr(self, "classes_")
         clips = self._streams(X, reset=not going_on)
         y = check_labels(y, clips.n_clips, least=1)
-        if going_on:
-            classes = self.classes_
-        classes = np.unique(y if classes is None else classes)
+        classes = self.classes_ if going_on else np.unique(y if classes is None else classes)
+        if len(classes) < 2:
+            raise ValueError(
+                f"the first call of partial_fit knows one class only ({classes.tolist()}); name "
+                "all that will ever come with classes="
+            )
         remedy = "; name all with classes= in the first call of partial_fit"
         require_known(y, classes, "y", remedy)
         weights = check_weights(sample_weight, self.class_weight, clips.usable_seconds, y)
         train = LabelledClips(clips, y, weights, usable_rows(clips, self._modality))
         training = TrainingSet(train, None, classes, self._seed())
         return self._fit_set(training, going_on=True, epochs=1)
+
+    def _goes_on(self) -> bool:
+        """Tell whether a fit goes on from the last one, with its networks."""
+        return self.warm_start and hasattr(self, "classes_")
 
     def _usable_clips(self, X: Any) -> NDArray[np.bool_]:
         """Tell which clips have a whole second to judge by, before fit or after it."""
@@ -280,11 +298,9 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
                 build, random_state=training.seed, verbose=0
             )
             self.classes_ = training.classes
-        elif not np.array_equal(training.classes, self.classes_):
-            raise ValueError(
-                f"the labels {training.classes.tolist()} are not those of the first fit, "
-                f"{self.classes_.tolist()}; set warm_start=False to begin anew"
-            )
+            self._built_with = self._network_params()
+        else:
+            self._go_on_as_built(training.classes)
         self.keras_classifier_.train(
             training.train.clips,
             training.train.labels,
@@ -294,6 +310,30 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
             procedure=self._procedure(training),
         )
         return self
+
+    def _network_params(self) -> dict[str, Any]:
+        names = (*self._built_in, "label_smoothing", "learning_rate")
+        return {name: getattr(self, name) for name in names}
+
+    def _go_on_as_built(self, classes: NDArray[Any]) -> None:
+        """Raise if the network is not what labels and parameters ask for; set a new rate."""
+        if not np.array_equal(classes, self.classes_):
+            raise ValueError(
+                f"the labels {classes.tolist()} are not those of the first fit, "
+                f"{self.classes_.tolist()}; set warm_start=False to begin anew"
+            )
+        built, asked = self._built_with, self._network_params()
+        if asked["learning_rate"] != built["learning_rate"]:
+            self.keras_classifier_.model_.optimizer.learning_rate = asked["learning_rate"]
+            built["learning_rate"] = asked["learning_rate"]
+        for name, value in asked.items():
+            # Not by ==: filters may be a list, a tuple or an array.
+            if not np.array_equal(value, built[name]):
+                raise ValueError(
+                    f"{name}={value!r}, but the {self._modality} network, which is to go on, was "
+                    f"built with {built[name]!r}; set it back, or fit with warm_start=False to "
+                    "begin anew"
+                )
 
     def _procedure(self, training: TrainingSet) -> Callable[..., dict[str, list[float]]]:
         """Give what the adapter calls to train the network that it has built."""

@@ -60,10 +60,6 @@ class FrameClassifier(SceneClassifier):
         if embedder is not None:
             self.embedder_ = embedder
 
-    def _goes_on(self) -> bool:
-        """Tell whether a fit goes on from the last one, with its embedder and networks."""
-        return self.warm_start and hasattr(self, "classes_")
-
     def _fitted_embedder(self, X: Any) -> ImageEmbedder | None:
         embedder = self.embedder
         if embedder is None:

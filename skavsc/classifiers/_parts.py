@@ -29,6 +29,19 @@ def is_new(classifier: SceneClassifier) -> bool:
     return not hasattr(classifier, "classes_")
 
 
+def require_fields(X: Any) -> None:
+    """Raise if X does not hold both streams."""
+    names = getattr(getattr(X, "dtype", None), "names", None)
+    if not {"audio", "visual"} <= set(names or ()):
+        found = (
+            f"has the fields {list(names)}" if names else f"is a {type(X).__name__} without fields"
+        )
+        raise ValueError(
+            "X must be a structured array with the fields 'audio' and 'visual', as a ModalityUnion "
+            f"with transformers of these names gives it; it {found}"
+        )
+
+
 def require_no_frames(visual: SceneClassifier) -> None:
     """Raise if a subclassifier that is to be trained would be given frames were it alone."""
     for name in ("embedder", "fine_tune", "flip", "brightness"):

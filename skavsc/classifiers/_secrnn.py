@@ -20,7 +20,13 @@ from skavsc.classifiers._augmentation import Augmentation, drop_streams
 from skavsc.classifiers._base import SceneClassifier
 from skavsc.classifiers._data import TrainingSet
 from skavsc.classifiers._frames import FrameClassifier
-from skavsc.classifiers._parts import is_new, prepared, require_no_frames, require_streams
+from skavsc.classifiers._parts import (
+    is_new,
+    prepared,
+    require_fields,
+    require_no_frames,
+    require_streams,
+)
 from skavsc.classifiers._steps import recipe_of, take_step
 from skavsc.classifiers._streams import ClipStreams, FrameStream, Stream
 from skavsc.classifiers._visual import VisualSceneClassifier
@@ -107,7 +113,8 @@ class SECRNNClassifier(FrameClassifier):
         published, or of their logarithms (then scaled to sum to 1), in which a second that is
         sure that it is not a class counts as much as one that is sure that it is.
     warm_start : bool, default=False
-        Whether fit goes on from the weights of the last fit.
+        Whether fit goes on from the weights of the last fit. The parameters of the network must
+        be those that it was built with; others, such as the learning rate, may change.
     memory : path-like or joblib.Memory, default=None
         A folder to keep each trained network in, known by its clips and parameters: a fit that is
         cut short goes on with the step that it was at, and a search over the fusion's parameters
@@ -186,6 +193,7 @@ class SECRNNClassifier(FrameClassifier):
     }
     _modality = "sound and picture"
     _mixed = ("audio", "visual")
+    _built_in = ("fusion", "units")
 
     def __init__(
         self,
@@ -287,7 +295,8 @@ class SECRNNClassifier(FrameClassifier):
         return backbone.before(copied(self.keras_classifier_.model_), image_size)
 
     def _streams(self, X: Any, *, reset: bool) -> ClipStreams:
-        if reset and not self._goes_on():
+        require_fields(X)
+        if reset:
             self._begin(X)
         ratio, rest = divmod(self.audio_.segment_frames, self.visual_.segment_frames)
         if rest:
@@ -342,6 +351,14 @@ class SECRNNClassifier(FrameClassifier):
             ("audio", self.audio, self.audio_),
             ("visual", self.visual, self.visual_),
         ]
+        if going_on and hasattr(self, "keras_classifier_"):
+            # Before hours of training, not after them.
+            self._go_on_as_built(training.classes)
+            for _, given, classifier in steps:
+                if isinstance(given, SceneClassifier):
+                    # A copy of what was given, whose parameters may have changed since.
+                    classifier.set_params(**given.get_params(deep=False))
+                    classifier._go_on_as_built(training.classes)
         for name, given, classifier in steps:
             if isinstance(given, FrozenEstimator):
                 if not np.array_equal(classifier.classes_, training.classes):

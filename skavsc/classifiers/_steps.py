@@ -11,7 +11,7 @@ from sklearn.frozen import FrozenEstimator
 from skavsc.classifiers._data import TrainingSet
 
 # What a step leaves on its classifier.
-_OUTCOME = ("classes_", "keras_classifier_", "embedder_")
+_OUTCOME = ("classes_", "keras_classifier_", "embedder_", "_built_with")
 
 # Parameters that do not change the networks.
 _IDLE = {

@@ -20,6 +20,7 @@ from skavsc.classifiers._augmentation import Augmentation
 from skavsc.classifiers._backbone import Backbone
 from skavsc.classifiers._batches import CropBatches, SecondBatches
 from skavsc.classifiers._data import TrainingSet, one_hot
+from skavsc.classifiers._interruption import TWICE_SECONDS, interruptions
 from skavsc.classifiers._optimizer import Adam
 from skavsc.classifiers._streams import ClipStreams
 from skavsc.networks import fusion_network
@@ -165,8 +166,8 @@ def train_on_crops(
     """Train a compiled network; with validation, stop early and restore the best weights.
 
     Ctrl-C ends the training, not the program: the best weights so far are kept, with a warning;
-    unless it has not been trained for an epoch yet, or what is trained is kept for later
-    fits, which must not take it for complete.
+    unless it is pressed twice, the network has not been trained for an epoch yet, or what is
+    trained is kept for later fits, which must not take it for complete.
     """
     batches = CropBatches(
         clips,
@@ -236,7 +237,8 @@ def train_on_crops(
         )
     except KeyboardInterrupt:
         n_epochs = len(history.history.get("loss", ()))
-        if initial_epoch + n_epochs == 0 or not training.keeps_half_trained:
+        untrained = initial_epoch + n_epochs == 0
+        if interruptions.heard_twice() or untrained or not training.keeps_half_trained:
             raise
         if state is not None:
             state.restore()
@@ -244,7 +246,8 @@ def train_on_crops(
             stopping.on_train_end()
         warnings.warn(
             f"training of the {plan.label} network was interrupted after {n_epochs} epochs; the "
-            f"{'last' if stopping is None else 'best'} weights so far are kept",
+            f"{'last' if stopping is None else 'best'} weights so far are kept, and the program "
+            f"goes on (Ctrl-C twice within {TWICE_SECONDS:.0f} seconds ends it)",
             ConvergenceWarning,
             stacklevel=2,
         )

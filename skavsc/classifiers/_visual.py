@@ -88,7 +88,8 @@ class VisualSceneClassifier(FrameClassifier):
         published, or of their logarithms (then scaled to sum to 1), in which a second that is
         sure that it is not a class counts as much as one that is sure that it is.
     warm_start : bool, default=False
-        Whether fit goes on from the weights of the last fit.
+        Whether fit goes on from the weights of the last fit. The parameters of the network must
+        be those that it was built with; others, such as the learning rate, may change.
     random_state : int, RandomState instance or None, default=None
         Determines the initial weights, crops, mixup, dropout and the clips held out.
     verbose : int, default=0
@@ -153,6 +154,7 @@ class VisualSceneClassifier(FrameClassifier):
         "segment_frames": [Interval(Integral, 1, None, closed="left")],
     }
     _modality = "visual"
+    _built_in = ("units", "dropout", "l2", "scale_frames", "segment_frames")
     feature_shape_: tuple[int, ...]
     _mixed = ("visual",)
 
@@ -225,7 +227,7 @@ class VisualSceneClassifier(FrameClassifier):
         return Stream(X, self.segment_frames, stride)
 
     def _streams(self, X: Any, *, reset: bool) -> ClipStreams:
-        if reset and not self._goes_on():
+        if reset:
             self._begin(X)
         features, frames = self._embedded(X)
         return ClipStreams({"visual": self._stream(features, reset=reset).made_of(frames)})

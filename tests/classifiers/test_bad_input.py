@@ -1,6 +1,9 @@
 """Each wrong input is refused with an error that names it."""
 
+import copy
+
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import InvalidParameterError
@@ -16,9 +19,12 @@ from sklearn.utils._param_validation import InvalidParameterError
         (lambda X, y: (X, np.where(y == "bus", np.nan, 1.0)), r"y has no label .* in rows \[0, 3"),
         (lambda X, y: (X, np.where(y == "bus", None, y)), r"y has no label .* in rows \[0, 3"),
         (lambda X, y: (X, np.linspace(0, 1, 36)), "Unknown label type: continuous"),
-        (lambda X, y: (X["audio"][0, 0], y), "axes|clips|labels"),
+        (lambda X, y: (X["audio"][0, 0], y), "axes|clips|labels|fields"),
         (lambda X, y: (np.array(["a.wav"] * 36), y), "must be numbers|fields"),
-        (lambda X, y: (np.zeros(36, dtype=[("other", "f4", (3,))]), y), "'other'.*none is"),
+        (
+            lambda X, y: (np.zeros(36, dtype=[("other", "f4", (3,))]), y),
+            "'audio'.*'other'|'other'.*none is",
+        ),
     ],
     ids=[
         "one class",
@@ -137,6 +143,23 @@ def test_validation_labels_must_be_known(build, features):
         build().fit(X, y, validation_data=(X[:2], ["airport", "bus"]))
 
 
+def test_validation_data_goes_past_a_pipeline(build, features):
+    X, y, _ = features
+    files = pd.DataFrame({"audio": ["a.wav"], "video": ["a.mp4"]})
+    with pytest.raises(ValueError, match=r"must be numbers|must be a structured") as caught:
+        build().fit(X, y, validation_data=(files, ["bus"]))
+    assert "pipeline[:-1].transform" in caught.value.__notes__[0]
+
+
+def test_framework_wants_both_fields(features, small_framework):
+    X, y, _ = features
+    message = r"fields 'audio' and 'visual', as a ModalityUnion .* is a ndarray without fields"
+    with pytest.raises(ValueError, match=message):
+        small_framework().fit(X["audio"], y)
+    with pytest.raises(ValueError, match=r"it has the fields \['audio'\]"):
+        small_framework().fit(X[["audio"]], y)
+
+
 def test_validation_data_must_be_a_pair(build, features):
     X, y, _ = features
     with pytest.raises(ValueError, match=r"validation_data must be a pair .* it is a ndarray"):
@@ -149,6 +172,48 @@ def test_partial_fit_on_a_new_label_names_the_remedy(features, small_visual):
     classifier = small_visual().partial_fit(X[known], y[known])
     with pytest.raises(ValueError, match=r"\['tram'\].*classes= in the first call"):
         classifier.partial_fit(X, y)
+
+
+def test_partial_fit_begins_with_two_classes(features, small_visual):
+    X, y, _ = features
+    with pytest.raises(ValueError, match=r"one class only \(\['bus'\]\); name all .*classes="):
+        small_visual().partial_fit(X[y == "bus"], y[y == "bus"])
+    classifier = small_visual().partial_fit(X[y == "bus"], y[y == "bus"], classes=np.unique(y))
+    assert classifier.classes_.tolist() == ["bus", "park", "tram"]
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "message"),
+    [
+        ("audio", {"filters": (8, 8, 8)}, r"filters=\(8, 8, 8\), but the audio .* \(4, 4, 4\)"),
+        ("audio", {"segment_frames": 25}, r"segment_frames=25, but the audio network"),
+        ("visual", {"units": 8}, r"units=8, but the visual network"),
+        ("visual", {"label_smoothing": 0.1}, r"label_smoothing=0.1, but the visual network"),
+        ("both", {"fusion": "early"}, r"fusion='early', but the sound and picture network"),
+        ("both", {"visual__units": 8}, r"units=8, but the visual network"),
+    ],
+)
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_going_on_with_another_network(fitted, features, name, changed, message, method):
+    X, y, _ = features
+    classifier = copy.deepcopy(fitted[name]).set_params(warm_start=True, **changed)
+    with pytest.raises(ValueError, match=message):
+        getattr(classifier, method)(X, y)
+
+
+def test_going_on_with_as_many_filters_in_a_list(fitted, features):
+    X, y, _ = features
+    classifier = copy.deepcopy(fitted["audio"]).set_params(filters=[4, 4, 4])
+    n_epochs = len(classifier.history_["loss"])
+    assert len(classifier.partial_fit(X, y).history_["loss"]) == n_epochs + 1
+
+
+def test_warm_start_on_other_bands(build, features):
+    X, y, _ = features
+    classifier = build(warm_start=True, epochs=1).fit(X, y)
+    other = np.zeros(len(X), [("audio", "f4", (8, 100, 3)), ("visual", "f4", (10, 5))])
+    with pytest.raises(ValueError, match=r"X has (8 bands|5 features) on axis \d, .* fitted with"):
+        classifier.fit(other, y)
 
 
 def test_warm_start_with_other_labels(features, small_visual):

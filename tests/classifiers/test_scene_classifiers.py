@@ -13,7 +13,13 @@ import pytest
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, cross_validate
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    StratifiedGroupKFold,
+    cross_val_score,
+    cross_validate,
+)
 
 from skavsc.exceptions import MissingClipWarning, MissingModalityError
 
@@ -327,6 +333,64 @@ def test_interruption_of_what_is_trained_already_keeps_it(features, small_visual
     np.testing.assert_array_equal(classifier.predict_proba(X), probabilities)
     assert classifier.history_ == history
     assert len(classifier.fit(X, y, groups=groups).history_["loss"]) == 6
+
+
+@pytest.fixture
+def interrupted_networks(monkeypatch):
+    """The networks that Ctrl-C was pressed for, each in its third epoch."""
+    from skavsc.classifiers import _training
+
+    networks = []
+
+    def interrupted(self, epoch, logs=None):
+        if epoch == 2:
+            networks.append(self.model)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(_training._EpochLines, "on_epoch_begin", interrupted)
+    return networks
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_ctrl_c_twice_ends_more_than_a_network(
+    features, small_visual, monkeypatch, interrupted_networks
+):
+    from skavsc.classifiers import _interruption
+
+    X, y, groups = features
+    monkeypatch.setattr(_interruption, "TWICE_SECONDS", 1000)
+    with pytest.raises(KeyboardInterrupt):
+        cross_val_score(small_visual(verbose=1), X, y, groups=groups, cv=GroupKFold(3))
+    assert len(interrupted_networks) == 2
+
+
+def test_ctrl_c_now_and_then_ends_one_network_each(
+    features, small_visual, monkeypatch, interrupted_networks
+):
+    from sklearn.exceptions import ConvergenceWarning
+
+    from skavsc.classifiers import _interruption
+
+    X, y, groups = features
+    monkeypatch.setattr(_interruption, "TWICE_SECONDS", 0)
+    with pytest.warns(ConvergenceWarning, match="after 2 epochs.*Ctrl-C twice within"):
+        cross_val_score(small_visual(verbose=1), X, y, groups=groups, cv=GroupKFold(3))
+    assert len(interrupted_networks) == 3
+
+
+@pytest.mark.parametrize("halved", [False, True])
+def test_another_rate_is_taken_on(features, small_visual, halved):
+    X, y, _ = features
+    options = {"rate_patience": 1, "patience": 50, "epochs": 5}
+    classifier = small_visual(**options, warm_start=True).fit(X, y, validation_data=(X, y[::-1]))
+    reached = classifier.history_["learning_rate"][-1]
+    if halved:
+        classifier.fit(X, y)
+        # On at the rate that validation has brought it to.
+        assert classifier.history_["learning_rate"][5] <= reached < classifier.learning_rate
+    else:
+        classifier.set_params(learning_rate=0.003).fit(X, y)
+        assert classifier.history_["learning_rate"][5] == pytest.approx(0.003)
 
 
 def test_verbose_shows_a_line_an_epoch_on_the_error_stream(features, capfd, small_visual):
