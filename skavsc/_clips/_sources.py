@@ -47,7 +47,8 @@ def clip_sources(X: Any, column: str) -> list[Any]:
         if column not in X.columns:
             raise ClipTableError(
                 f"the clip table has no column {column!r}, only {list(X.columns)}; "
-                f"rename the column that holds the paths, or pass that column alone"
+                f"rename the column that holds the paths, or pass that column alone; if no clip "
+                f"has {column}, add the column with None in every row"
             )
         X = X[column]
     if isinstance(X, str | bytes | os.PathLike):

@@ -157,7 +157,10 @@ def load_clip_folder(
             continue
         label, name = _label_and_name(path)
         if not label:
-            raise ClipTableError(f"{root / path} lies in no label's folder; move it into one")
+            remedy = "move it into one"
+            if (root / "evaluation_setup").is_dir():
+                remedy = "a set in the layout of TAU is read by load_tau_urban_av"
+            raise ClipTableError(f"{root / path} lies in no label's folder; {remedy}")
         clip = clips.setdefault((label, name), {})
         for stream in _streams(path, kind):
             if stream in clip:

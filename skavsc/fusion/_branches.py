@@ -162,7 +162,7 @@ def prepare(estimators: list[tuple[str, Any]], X: Any, *, fit: bool) -> list[Bra
     kinds = Counter(type(step) for _, estimator in estimators for step in leading_steps(estimator))
     chains: list[tuple[BranchInput, list[tuple[tuple[Any, ...], Any]]]] = []
     for name, estimator in estimators:
-        values = branch_input(X, name)
+        values = branch_input(X, name, estimator)
         start = _drop_missing(BranchInput(name, values, np.arange(n_rows)))
         source = joblib.hash(start.rows) if values is X else name
         key: tuple[Any, ...] = (source,)

@@ -16,10 +16,17 @@ from skavsc._clips import is_missing
 Mask = NDArray[np.bool_]
 
 
-def branch_input(X: Any, name: str) -> Any:
-    """Give the field of a structured array that is called like the branch, or all of X."""
-    if isinstance(X, np.ndarray) and X.dtype.names is not None and name in X.dtype.names:
-        return X[name]
+def branch_input(X: Any, name: str, estimator: Any) -> Any:
+    """Give the field of a structured array that a branch is for, or all of X.
+
+    The field is called like the branch, or like the one modality that its classifier takes.
+    """
+    if not isinstance(X, np.ndarray) or X.dtype.names is None:
+        return X
+    classifier = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    for field in (name, getattr(classifier, "_modality", None)):
+        if field in X.dtype.names:
+            return X[field]
     return X
 
 

@@ -50,9 +50,11 @@ class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneous
     estimators : list of (str, estimator) tuples
         The branches, six at most: names, and classifiers or Pipelines that end in one. If X is a
         structured array (as from `ModalityUnion`) with a field called like the branch, the branch
-        gets that field; otherwise it gets all of X. The transformers at the start of a Pipeline
-        that learn nothing (``requires_fit`` is False in their tags) are applied to all clips once,
-        not once a fold, and once for all branches that share them. ``"drop"`` leaves a branch out.
+        gets that field; otherwise an `AudioSceneClassifier` gets the field ``audio``, a
+        `VisualSceneClassifier` the field ``visual``, and any other branch all of X. The
+        transformers at the start of a Pipeline that learn nothing (``requires_fit`` is False in
+        their tags) are applied to all clips once, not once a fold, and once for all branches that
+        share them. ``"drop"`` leaves a branch out.
     final_estimator : {"mean", "product", "confidence"}, classifier or None, default=None
         How probabilities are joined.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,8 +85,19 @@ def branch_probabilities(
     return aligned
 
 
-def _fit(unfitted: Any, values: Any, y: NDArray[Any], params: FitParams) -> Any:
-    return unfitted.fit(values, y, **params)
+@contextmanager
+def _naming(branch: str, clips: str) -> Iterator[None]:
+    """Add to an error which of the many fits it comes from."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"This is branch {branch!r} of the fusion, fitted to {clips}.")
+        raise
+
+
+def _fit(unfitted: Any, train: BranchInput, y: NDArray[Any], params: FitParams) -> Any:
+    with _naming(train.name, f"all {len(y)} clips that have its modality"):
+        return unfitted.fit(train.values, y, **params)
 
 
 def _fit_predict(
@@ -97,7 +109,8 @@ def _fit_predict(
     stack_method: str,
     classes: NDArray[Any],
 ) -> Floats:
-    fitted = _fit(unfitted, train.values, y, params)
+    with _naming(train.name, f"the {len(y)} clips of one inner fold's training part"):
+        fitted = unfitted.fit(train.values, y, **params)
     return branch_probabilities(train.name, fitted, test.values, stack_method, classes)
 
 
@@ -184,7 +197,7 @@ def fit_branches(
             branch = clone(unfitted[task.branch])
             own = params_of_rows(params[task.branch], train.rows)
             if task.held_out is None:
-                yield joblib.delayed(_fit)(branch, train.values, y[train.rows], own)
+                yield joblib.delayed(_fit)(branch, train, y[train.rows], own)
             else:
                 test = given.part(task.held_out)
                 yield joblib.delayed(_fit_predict)(

@@ -9,18 +9,33 @@ from scipy.sparse import csr_array
 from sklearn.feature_selection import SelectKBest
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import SVC
 
+from skavsc.classifiers import SECRNNClassifier, VisualSceneClassifier
 from skavsc.fusion import ModalityUnion
 from skavsc.fusion._dispatch import branch_input, is_stateless, missing_rows, take_rows
 
 
 def test_a_field_is_a_view_and_anything_else_is_the_whole(clips):
     X, _, _ = clips
-    assert np.shares_memory(branch_input(X, "audio"), X)
-    assert branch_input(X, "audio").shape == (len(X), 3, 4)
-    assert branch_input(X, "early") is X
+    svm = SVC()
+    assert np.shares_memory(branch_input(X, "audio", svm), X)
+    assert branch_input(X, "audio", svm).shape == (len(X), 3, 4)
+    assert branch_input(X, "early", svm) is X
     plain = np.ones((3, 2))
-    assert branch_input(plain, "audio") is plain
+    assert branch_input(plain, "audio", svm) is plain
+
+
+def test_a_scene_classifier_gets_its_modality_under_any_name(clips):
+    X, _, _ = clips
+    for visual in (
+        VisualSceneClassifier(),
+        make_pipeline(StandardScaler(), VisualSceneClassifier()),
+    ):
+        assert branch_input(X, "picture", visual).shape == X["visual"].shape
+        # What the user names comes first.
+        assert branch_input(X, "audio", visual).shape == X["audio"].shape
+    assert branch_input(X, "both", SECRNNClassifier()) is X
 
 
 def test_all_rows_are_no_copy():

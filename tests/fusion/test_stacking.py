@@ -5,6 +5,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
@@ -362,3 +363,19 @@ def test_n_jobs_and_progress_give_the_same(clips, capfd):
     model.set_params(n_jobs=2, verbose=1)
     np.testing.assert_allclose(model.fit(audio, y).predict_proba(audio), expected)
     assert "6/6" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+@pytest.mark.parametrize(
+    ("n_clips", "note"),
+    [(60, "all 60 clips that have its modality"), (120, "the 80 clips of one inner fold's")],
+)
+def test_an_error_names_the_branch_that_it_comes_from(n_clips, note, n_jobs):
+    X, y, _ = draw_clips(n_clips)
+    # 120 clips are 30 a class, and 20 in the training part of a third.
+    needs_25_a_class = CalibratedClassifierCV(LogisticRegression(), cv=25)
+    fusion = LateFusionClassifier([("visual", needs_25_a_class)], cv=3, n_jobs=n_jobs)
+    with pytest.raises(ValueError, match="25-fold") as caught:
+        fusion.fit(X, y)
+    assert caught.value.__notes__[0].startswith("This is branch 'visual' of the fusion")
+    assert note in caught.value.__notes__[0]
