@@ -14,8 +14,8 @@ Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
 
 def _check_splittable(cv: int, y: NDArray[Any], groups: NDArray[Any] | None) -> None:
     """Refuse numbers of folds that leave some class out of a fold's training part."""
+    labels, counts = np.unique(y, return_counts=True)
     if groups is None:
-        labels, counts = np.unique(y, return_counts=True)
         for label, count in zip(labels.tolist(), counts, strict=True):
             if count < 2:
                 raise ValueError(
@@ -23,11 +23,12 @@ def _check_splittable(cv: int, y: NDArray[Any], groups: NDArray[Any] | None) -> 
                     f"would take from training; add clips of it, leave it out, or use "
                     f"final_estimator='mean' or cv='prefit', which need no inner folds"
                 )
-        if counts.max() < cv:
-            raise ValueError(
-                f"cv={cv} cannot be met: the largest class has only {counts.max()} clips; "
-                f"set cv to at most that"
-            )
+    if counts.max() < cv:
+        raise ValueError(
+            f"cv={cv} cannot be met: the largest class has only {counts.max()} clips; "
+            f"set cv to at most that"
+        )
+    if groups is None:
         return
     n_groups = len(np.unique(groups))
     if n_groups < cv:
@@ -35,7 +36,7 @@ def _check_splittable(cv: int, y: NDArray[Any], groups: NDArray[Any] | None) -> 
             f"cv={cv} cannot be met: groups has only {n_groups} different values; "
             f"set cv to at most that"
         )
-    for label in np.unique(y).tolist():
+    for label in labels.tolist():
         if len(np.unique(groups[y == label])) < 2:
             raise ValueError(
                 f"cv={cv} cannot be met: all clips of class {label!r} are in one group, which an "

@@ -93,13 +93,15 @@ def test_splitters_are_taken_as_they_are(clips, cv):
 
 def test_impossible_folds_are_explained(clips):
     _, y, groups = clips
-    with pytest.raises(ValueError, match=r"cv=90.*only 60 different values"):
-        inner_folds(90, y, groups, None)
+    with pytest.raises(ValueError, match=r"cv=25.*only 20 different values"):
+        inner_folds(25, y, np.arange(120) // 6, None)
     in_one = np.where(y == "bus", -1, groups)
     with pytest.raises(ValueError, match=r"cv=5.*'bus' are in one group.*leave"):
         inner_folds(5, y, in_one, None)
     with pytest.raises(ValueError, match=r"cv=31.*largest class has only 30"):
         inner_folds(31, y, None, None)
+    with pytest.raises(ValueError, match=r"cv=31.*largest class has only 30"):
+        inner_folds(31, y, groups, None)
     lonely = y.copy().astype("U6")
     lonely[0] = "lonely"
     with pytest.raises(ValueError, match=r"cv=3.*'lonely' has 1 clip"):
