@@ -335,6 +335,28 @@ def test_interruption_of_what_is_trained_already_keeps_it(features, small_visual
     assert len(classifier.fit(X, y, groups=groups).history_["loss"]) == 6
 
 
+def test_interruption_of_fine_tuning_keeps_what_came_before(
+    features, small_framework, monkeypatch
+):
+    from sklearn.exceptions import ConvergenceWarning
+
+    from skavsc.classifiers import _training
+
+    X, y, groups = features
+    plain = small_framework(epochs=3).fit(X, y, groups=groups)
+
+    def interrupted(self, epoch, logs=None):
+        if self.label == "fine-tuning":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(_training._EpochLines, "on_epoch_begin", interrupted)
+    tuned = small_framework(epochs=3, fine_tune="heads", verbose=1)
+    with pytest.warns(ConvergenceWarning, match="fine-tuning network was interrupted after 0"):
+        tuned.fit(X, y, groups=groups)
+    np.testing.assert_array_equal(tuned.predict_proba(X), plain.predict_proba(X))
+    assert tuned.history_ == plain.history_
+
+
 @pytest.fixture
 def interrupted_networks(monkeypatch):
     """The networks that Ctrl-C was pressed for, each in its third epoch."""
