@@ -58,7 +58,7 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
     # What each subclass says of itself: its name in messages, the streams that mixup mixes.
     _modality: ClassVar[str]
     _mixed: ClassVar[tuple[str, ...]]
-    # The parameters that are built into a network, and stay those of the first fit.
+    # The parameters that are built into a network, besides those that all have.
     _built_in: ClassVar[tuple[str, ...]]
 
     @abstractmethod
@@ -108,7 +108,7 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
             with ``warm_start``, a parameter is not what the network was built with.
         """
         seed = self._seed()
-        clips = self._streams(X, reset=not self._goes_on())
+        clips = self._streams(X, reset=not (self.warm_start and self._has_network()))
         clips.hop(self.starts_per_second)  # now, and not after the training
         y = check_labels(y, clips.n_clips)
         groups = check_groups(groups, clips.n_clips)
@@ -167,7 +167,7 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
             two at least; or a parameter of the network is not what the network was built with.
         """
         self._validate_params()
-        going_on = hasattr(self, "classes_")
+        going_on = self._has_network()
         clips = self._streams(X, reset=not going_on)
         y = check_labels(y, clips.n_clips, least=1)
         classes = self.classes_ if going_on else np.unique(y if classes is None else classes)
@@ -183,9 +183,9 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         training = TrainingSet(train, None, classes, self._seed())
         return self._fit_set(training, going_on=True, epochs=1)
 
-    def _goes_on(self) -> bool:
-        """Tell whether a fit goes on from the last one, with its networks."""
-        return self.warm_start and hasattr(self, "classes_")
+    def _has_network(self) -> bool:
+        """Tell whether there is a network to go on with."""
+        return hasattr(getattr(self, "keras_classifier_", None), "model_")
 
     def _usable_clips(self, X: Any) -> NDArray[np.bool_]:
         """Tell which clips have a whole second to judge by, before fit or after it."""
@@ -287,7 +287,7 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         from skavsc.classifiers._adapter import SceneKerasClassifier
         from skavsc.classifiers._training import compiled
 
-        if not (going_on and hasattr(self, "keras_classifier_")):
+        if not (going_on and self._has_network()):
             build = functools.partial(
                 compiled,
                 self._builder(training),
@@ -300,7 +300,11 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
             self.classes_ = training.classes
             self._built_with = self._network_params()
         else:
-            self._go_on_as_built(training.classes)
+            self._check_as_built(training.classes)
+            rate = self.learning_rate
+            if rate != self._built_with["learning_rate"]:
+                self.keras_classifier_.model_.optimizer.learning_rate = rate
+                self._built_with["learning_rate"] = rate
         self.keras_classifier_.train(
             training.train.clips,
             training.train.labels,
@@ -315,24 +319,20 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         names = (*self._built_in, "label_smoothing", "learning_rate")
         return {name: getattr(self, name) for name in names}
 
-    def _go_on_as_built(self, classes: NDArray[Any]) -> None:
-        """Raise if the network is not what labels and parameters ask for; set a new rate."""
+    def _check_as_built(self, classes: NDArray[Any]) -> None:
+        """Raise if the network is not what labels and parameters ask for."""
         if not np.array_equal(classes, self.classes_):
             raise ValueError(
                 f"the labels {classes.tolist()} are not those of the first fit, "
                 f"{self.classes_.tolist()}; set warm_start=False to begin anew"
             )
-        built, asked = self._built_with, self._network_params()
-        if asked["learning_rate"] != built["learning_rate"]:
-            self.keras_classifier_.model_.optimizer.learning_rate = asked["learning_rate"]
-            built["learning_rate"] = asked["learning_rate"]
-        for name, value in asked.items():
+        for name, value in self._network_params().items():
+            built = self._built_with[name]
             # Not by ==: filters may be a list, a tuple or an array.
-            if not np.array_equal(value, built[name]):
+            if name != "learning_rate" and not np.array_equal(value, built):
                 raise ValueError(
                     f"{name}={value!r}, but the {self._modality} network, which is to go on, was "
-                    f"built with {built[name]!r}; set it back, or fit with warm_start=False to "
-                    "begin anew"
+                    f"built with {built!r}; set it back, or fit with warm_start=False to begin anew"
                 )
 
     def _procedure(self, training: TrainingSet) -> Callable[..., dict[str, list[float]]]:

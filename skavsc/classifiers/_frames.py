@@ -44,7 +44,6 @@ class FrameClassifier(SceneClassifier):
     fine_tune_learning_rate: float
     flip: bool
     brightness: float
-    warm_start: bool
     embedder_: ImageEmbedder
 
     def _begin(self, X: Any) -> None:

@@ -351,14 +351,14 @@ class SECRNNClassifier(FrameClassifier):
             ("audio", self.audio, self.audio_),
             ("visual", self.visual, self.visual_),
         ]
-        if going_on and hasattr(self, "keras_classifier_"):
+        if going_on and self._has_network():
             # Before hours of training, not after them.
-            self._go_on_as_built(training.classes)
+            self._check_as_built(training.classes)
             for _, given, classifier in steps:
                 if isinstance(given, SceneClassifier):
                     # A copy of what was given, whose parameters may have changed since.
                     classifier.set_params(**given.get_params(deep=False))
-                    classifier._go_on_as_built(training.classes)
+                    classifier._check_as_built(training.classes)
         for name, given, classifier in steps:
             if isinstance(given, FrozenEstimator):
                 if not np.array_equal(classifier.classes_, training.classes):
@@ -382,7 +382,7 @@ class SECRNNClassifier(FrameClassifier):
         epochs: int | None,
     ) -> None:
         """Take one step of the training, or its outcome from the memory."""
-        if self.memory is None or (going_on and hasattr(classifier, "keras_classifier_")):
+        if self.memory is None or (going_on and classifier._has_network()):
             train(training, going_on=going_on, epochs=epochs)
             return
         if not isinstance(self.random_state, Integral):

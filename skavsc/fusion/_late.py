@@ -30,6 +30,7 @@ from skavsc.fusion._params import FitParams, fit_params
 from skavsc.fusion._segments import branch_segments, fuse_segments, judges_seconds
 from skavsc.fusion._stacking import fit_branches, predict_branches
 from skavsc.fusion._subsets import check_something_there, warn_of_empty_rows
+from skavsc.fusion._unseen import Seen
 
 
 def _judges_seconds(fusion: LateFusionClassifier) -> bool:
@@ -127,6 +128,10 @@ class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneous
     classifier is one of skavsc's and there is less than the one second that it judges by. It is
     then neither trained on nor predicted by that branch. A branch that gets a whole structured
     array, or whose transformers make one, needs all of its fields.
+
+    A class that no clip with a certain set of modalities had in ``fit`` (no park was ever filmed)
+    gets, where a clip has this set, its share in the mean over those of the branches that do know
+    it; the meta-model decides among the other classes.
 
     ``groups`` and ``sample_weight`` are handed to those branches whose ``fit`` takes them, or, with
     scikit-learn's metadata routing enabled, to those that request them.
@@ -257,10 +262,11 @@ class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneous
             if needs_probabilities(self.final_estimator, self.calibration):
                 folds = inner_folds(self.cv, labels, groups, self.random_state)
         inputs = prepare(branches, X, fit=not prefit)
+        there = rows_there(inputs, n_clips)
         if self.missing == "raise":
-            check_something_there(rows_there(inputs, n_clips))
+            check_something_there(there)
         else:
-            warn_of_empty_rows(rows_there(inputs, n_clips))
+            warn_of_empty_rows(there)
         probabilities = None
         if not prefit:
             rests, probabilities = fit_branches(
@@ -285,7 +291,12 @@ class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneous
             )
         self._meta = MetaModels(
             self.final_estimator, self.calibration, list(self.named_estimators_), self.classes_
-        ).fit(probabilities, codes, weight, self.class_prior_)
+        ).fit(
+            probabilities,
+            codes,
+            weight,
+            Seen.of(codes, there, weight, self.class_prior_, prefit=prefit),
+        )
         self.temperatures_ = self._meta.temperatures
         self.modality_importances_ = self._meta.importances
         self.final_estimators_ = self._meta.by_name()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from skavsc.fusion._subsets import (
     shares_of_loss,
     subsets,
 )
+from skavsc.fusion._unseen import Seen
 
 
 def needs_probabilities(final_estimator: Any, calibration: str | None) -> bool:
@@ -62,9 +64,10 @@ class MetaModels:
         self.classes = classes
 
     def fit(
-        self, probabilities: Floats, codes: NDArray[np.intp], weight: Floats, prior: Floats
+        self, probabilities: Floats, codes: NDArray[np.intp], weight: Floats, seen: Seen
     ) -> MetaModels:
         """Learn from out-of-fold probabilities of shape (n_clips, n_branches, n_classes)."""
+        self.seen = seen
         n_branches = len(self.names)
         self.temperatures = np.ones(n_branches)
         if self.calibration is not None:
@@ -85,12 +88,15 @@ class MetaModels:
         if isinstance(everything, ConfidenceRule):
             self.importances = everything.weights_
         else:
-            self.importances = shares_of_loss(self.rules, probabilities, codes, prior)
+            self.importances = shares_of_loss(self.rules, probabilities, codes, seen.prior)
         return self
 
     def predict_proba(self, probabilities: Floats, prior: Floats | None) -> Floats:
         """Fuse probabilities of shape (n_clips, n_branches, n_classes), NaN where missing."""
-        return predict_with_rules(self.rules, self.calibrated(probabilities), prior, self.names)
+        complete = functools.partial(self.seen.completed, fixed=self._is_fixed())
+        return predict_with_rules(
+            self.rules, self.calibrated(probabilities), prior, self.names, complete
+        )
 
     def calibrated(self, probabilities: Floats) -> Floats:
         """Apply the temperatures."""

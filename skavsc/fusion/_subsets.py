@@ -74,7 +74,11 @@ def fit_rules(
 
 
 def predict_with_rules(
-    rules: dict[Subset, Rule], probabilities: Floats, prior: Floats | None, names: list[str]
+    rules: dict[Subset, Rule],
+    probabilities: Floats,
+    prior: Floats | None,
+    names: list[str],
+    complete: Callable[[Floats, Floats, Subset], Floats],
 ) -> Floats:
     """Predict every clip with the rule for the branches that it has.
 
@@ -88,6 +92,9 @@ def predict_with_rules(
         What clips without any modality get; None raises for them.
     names : list of str
         The branches, for error messages.
+    complete : callable
+        Gets what a rule says, what its branches say, and which these are, and gives
+        probabilities also of classes that the rule does not know.
 
     Returns
     -------
@@ -116,7 +123,8 @@ def predict_with_rules(
                 f"which too few clips had in fit to learn their fusion; fit with such clips of two "
                 f"classes or more, or use final_estimator='mean' or 'product'"
             )
-        result[rows] = rules[subset].predict_proba(_part(probabilities, rows, subset))
+        part = _part(probabilities, rows, subset)
+        result[rows] = complete(rules[subset].predict_proba(part), part, subset)
     return result
 
 

@@ -335,9 +335,7 @@ def test_interruption_of_what_is_trained_already_keeps_it(features, small_visual
     assert len(classifier.fit(X, y, groups=groups).history_["loss"]) == 6
 
 
-def test_interruption_of_fine_tuning_keeps_what_came_before(
-    features, small_framework, monkeypatch
-):
+def test_interruption_of_fine_tuning_keeps_what_came_before(features, small_framework, monkeypatch):
     from sklearn.exceptions import ConvergenceWarning
 
     from skavsc.classifiers import _training

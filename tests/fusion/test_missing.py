@@ -9,6 +9,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 from skavsc import AudioSceneClassifier, LateFusionClassifier, VisualSceneClassifier
 from skavsc.exceptions import MissingClipWarning, MissingModalityError
+from skavsc.fusion._unseen import Seen
 
 from .conftest import AUDIO_SHAPE, VISUAL_SHAPE, ArrayReader, Flatten, draw_clips
 
@@ -217,3 +218,46 @@ def test_a_wrong_parameter_of_a_branch_is_named():
     model = LateFusionClassifier([("audio", AudioSceneClassifier(segment_frames=0))], "mean")
     with pytest.raises(InvalidParameterError, match="'segment_frames' parameter of AudioScene"):
         model.fit(X, np.arange(8) % 2)
+
+
+@pytest.mark.parametrize("final_estimator", RULES, ids=str)
+def test_a_class_that_was_never_filmed_is_heard_on_film(final_estimator):
+    X, y, groups = draw_clips(240, seed=1, sound=1.5, picture=0.6)
+    X_test, y_test, _ = draw_clips(400, seed=2, sound=1.5, picture=0.6)
+    park = y_test == "park"
+    X["visual"][y == "park"] = np.nan
+    model = fusion(final_estimator).fit(X, y, groups=groups)
+    probabilities = model.predict_proba(X_test)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    found = model.classes_[probabilities.argmax(axis=1)] == y_test
+    # Sound alone finds nearly all of them; the picture, which knows none, must not rule them out.
+    assert found[park].mean() > 0.8
+    assert found[~park].mean() > 0.8
+    silent = X_test.copy()
+    silent["audio"] = np.nan
+    column = model.classes_.tolist().index("park")
+    # Of a picture alone nothing is known about parks, but that there are some.
+    np.testing.assert_allclose(
+        model.predict_proba(silent)[:, column], model.class_prior_[column], rtol=1e-6
+    )
+
+
+def test_a_class_without_a_set_of_modalities_gets_the_mean_of_those_that_know_it():
+    # Class 2 was heard, and never filmed: clips of 0 and 1 have both.
+    seen = Seen.of(
+        np.array([0, 1, 2, 2]),
+        np.array([[True, True], [True, True], [True, False], [False, True]]),
+        np.array([1.0, 1.0, 1.0, 0.0]),
+        np.array([0.25, 0.25, 0.5]),
+        prefit=False,
+    )
+    assert seen.known.tolist() == [[True, True, True], [True, True, False]]
+    branches = np.array([[[0.1, 0.1, 0.8], [0.7, 0.3, 0.0]]])
+    fused = np.array([[0.6, 0.4, 0.0]])
+    # Means 0.4, 0.2 and 0.8, whose share is 4/7; the rest is the rule's.
+    expected = [[0.6 * 3 / 7, 0.4 * 3 / 7, 4 / 7]]
+    for fixed in (False, True):
+        found = seen.completed(fused, branches, (0, 1), fixed=fixed)
+        np.testing.assert_allclose(found, expected)
+    sound = np.array([[0.1, 0.1, 0.8]])
+    assert seen.completed(sound, branches[:, :1], (0,), fixed=False) is sound

@@ -19,6 +19,7 @@ from skavsc.fusion._rules import (
     make_rule,
 )
 from skavsc.fusion._softmax import FLOOR, SoftmaxLayer, log_probabilities
+from skavsc.fusion._unseen import Seen
 
 LABELS = np.array(["bus", "park", "tram"])
 SURE = np.array([[[0.8, 0.1, 0.1], [0.2, 0.6, 0.2]]])
@@ -161,15 +162,16 @@ def test_temperature_of_nothing_is_one():
 
 def test_meta_models_learn_from_calibrated_probabilities():
     probabilities, codes = draw(300, sharp=3.0)
-    weight, prior = np.ones(300), np.full(3, 1 / 3)
+    weight, prior, there = np.ones(300), np.full(3, 1 / 3), np.ones((300, 2), dtype=bool)
+    seen = Seen.of(codes, there, weight, prior, prefit=False)
     model = MetaModels(None, "temperature", ["audio", "visual"], LABELS)
-    model.fit(probabilities, codes, weight, prior)
+    model.fit(probabilities, codes, weight, seen)
     assert (model.temperatures > 2).all()
     flattened = np.empty_like(probabilities)
     flattened[:, 0] = apply_temperature(probabilities[:, 0], model.temperatures[0])
     flattened[:, 1] = apply_temperature(probabilities[:, 1], model.temperatures[1])
     plain = MetaModels(None, None, ["audio", "visual"], LABELS)
-    plain.fit(flattened, codes, weight, prior)
+    plain.fit(flattened, codes, weight, seen)
     np.testing.assert_allclose(
         model.predict_proba(probabilities, None), plain.predict_proba(flattened, None)
     )
