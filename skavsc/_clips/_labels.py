@@ -17,6 +17,11 @@ def shortened(rows: NDArray[np.intp]) -> str:
     return f"[{shown}]" if len(rows) <= 10 else f"[{shown}, ... {len(rows)} in all]"
 
 
+def _with_gaps(values: Any) -> Any:
+    """Give a list as objects: an array of strings would make a NaN among them the word nan."""
+    return np.array(values, dtype=object) if isinstance(values, list | tuple) else values
+
+
 def check_labels(y: Any, n_clips: int, *, least: int = 2) -> NDArray[Any]:
     """Give the labels as an array, or say what is wrong with them.
 
@@ -41,7 +46,7 @@ def check_labels(y: Any, n_clips: int, *, least: int = 2) -> NDArray[Any]:
     """
     if y is None:
         raise ValueError("requires y to be passed, but the target y is None")
-    labels = column_or_1d(y, warn=True)
+    labels = column_or_1d(_with_gaps(y), warn=True)
     if len(labels) != n_clips:
         raise ValueError(
             f"y has {len(labels)} labels for {n_clips} clips (found inconsistent numbers of "
@@ -52,6 +57,7 @@ def check_labels(y: Any, n_clips: int, *, least: int = 2) -> NDArray[Any]:
         raise ValueError(
             f"y has no label (NaN or None) in rows {shortened(empty)}; leave those clips out"
         )
+    labels = column_or_1d(y)
     if labels.dtype.kind == "f":
         assert_all_finite(labels, input_name="y")
     check_classification_targets(labels)
@@ -84,7 +90,7 @@ def check_groups(groups: Any, n_clips: int) -> NDArray[Any] | None:
     """
     if groups is None:
         return None
-    column = column_or_1d(groups)
+    column = column_or_1d(_with_gaps(groups))
     if len(column) != n_clips:
         raise ValueError(
             f"groups has {len(column)} values for {n_clips} clips (found inconsistent numbers of "
@@ -95,4 +101,4 @@ def check_groups(groups: Any, n_clips: int) -> NDArray[Any] | None:
         raise ValueError(
             f"groups has no value (NaN or None) in rows {shortened(empty)}; give each clip a group"
         )
-    return column
+    return column_or_1d(groups)

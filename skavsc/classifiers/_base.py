@@ -150,8 +150,8 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         y : array-like of shape (n_clips,)
             The labels.
         classes : array-like of shape (n_classes,), optional
-            All labels that will ever come. Used by the first call only; by default those of
-            its ``y``.
+            All labels that will ever come. For the first call, by default those of its ``y``;
+            later calls may only repeat them.
         sample_weight : array-like of shape (n_clips,), optional
             The weights of the clips, at least 0.
 
@@ -170,7 +170,13 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         going_on = self._has_network()
         clips = self._streams(X, reset=not going_on)
         y = check_labels(y, clips.n_clips, least=1)
-        classes = self.classes_ if going_on else np.unique(y if classes is None else classes)
+        given = None if classes is None else np.unique(classes)
+        if going_on and given is not None and not np.array_equal(given, self.classes_):
+            raise ValueError(
+                f"classes={given.tolist()}, but the network was built for those of the first call, "
+                f"{self.classes_.tolist()}; leave classes out, or begin with a clone"
+            )
+        classes = self.classes_ if going_on else np.unique(y) if given is None else given
         if len(classes) < 2:
             raise ValueError(
                 f"the first call of partial_fit knows one class only ({classes.tolist()}); name "

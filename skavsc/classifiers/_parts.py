@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -14,10 +15,16 @@ from skavsc.classifiers._streams import ClipStreams
 from skavsc.exceptions import MissingModalityError
 
 
-def prepared(given: Any, default: SceneClassifier) -> Any:
+def prepared(name: str, given: Any, default: SceneClassifier) -> Any:
     """Give a subclassifier to be fitted, or the fitted one inside a FrozenEstimator."""
     if isinstance(given, FrozenEstimator):
-        check_is_fitted(given.estimator)
+        try:
+            check_is_fitted(given.estimator)
+        except NotFittedError as error:
+            raise NotFittedError(
+                f"{name} is a FrozenEstimator of a {type(given.estimator).__name__} that is not "
+                "fitted; fit that first, or pass it without FrozenEstimator to have it fitted"
+            ) from error
         return given.estimator
     classifier = default if given is None else clone(given)
     classifier._validate_params()

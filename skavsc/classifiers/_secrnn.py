@@ -318,8 +318,8 @@ class SECRNNClassifier(FrameClassifier):
 
     def _begin(self, X: Any) -> None:
         """Make the parts, those that are given as copies."""
-        self.audio_ = prepared(self.audio, AudioSceneClassifier(verbose=self.verbose))
-        self.visual_ = prepared(self.visual, VisualSceneClassifier(verbose=self.verbose))
+        self.audio_ = prepared("audio", self.audio, AudioSceneClassifier(verbose=self.verbose))
+        self.visual_ = prepared("visual", self.visual, VisualSceneClassifier(verbose=self.verbose))
         if is_new(self.visual_):
             require_no_frames(self.visual_)
         super()._begin(X)

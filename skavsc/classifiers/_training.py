@@ -235,9 +235,14 @@ def train_on_crops(
             callbacks=callbacks,
             verbose=0,
         )
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         n_epochs = len(history.history.get("loss", ()))
         untrained = initial_epoch + n_epochs == 0
+        if untrained:
+            interruption.add_note(
+                f"The {plan.label} network had not been trained for an epoch: there is nothing of "
+                "it to keep and go on with."
+            )
         if interruptions.heard_twice() or untrained or not training.keeps_half_trained:
             raise
         if state is not None:

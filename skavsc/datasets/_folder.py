@@ -157,7 +157,7 @@ def load_clip_folder(
             continue
         label, name = _label_and_name(path)
         if not label:
-            remedy = "move it into one"
+            remedy = "move it into one, or give the folder above as root if this is a label's"
             if (root / "evaluation_setup").is_dir():
                 remedy = "a set in the layout of TAU is read by load_tau_urban_av"
             raise ClipTableError(f"{root / path} lies in no label's folder; {remedy}")

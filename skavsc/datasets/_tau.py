@@ -195,7 +195,8 @@ def load_tau_urban_av(
         there = sorted(path.name for path in listing.parent.glob("*.csv"))
         raise ClipTableError(
             f"{listing} does not exist (there: {there}); give as root the folder that holds "
-            f"meta.csv, and a fold and subset that it has"
+            f"meta.csv, and a fold and subset that it has; clips of your own, in folders named "
+            f"after labels, are read by load_clip_folder"
         )
     meta = _read(root / "meta.csv") if (root / "meta.csv").is_file() else None
     table = _read(listing)

@@ -34,6 +34,24 @@ def check_number(branches: list[tuple[str, Any]]) -> None:
         )
 
 
+def check_rule(final_estimator: Any) -> None:
+    """Refuse a class where a classifier is meant, which would fail after all the fits.
+
+    Parameters
+    ----------
+    final_estimator : object
+        The parameter of this name.
+
+    Raises
+    ------
+    TypeError
+        If it is a class.
+    """
+    if isinstance(final_estimator, type):
+        name = final_estimator.__name__
+        raise TypeError(f"final_estimator={name} is a class; give a classifier, {name}()")
+
+
 def check_prefit(branches: list[tuple[str, Any]], classes: NDArray[Any]) -> None:
     """Refuse branches that are not fitted, or that know other classes than y holds.
 

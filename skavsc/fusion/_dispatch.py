@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,18 +17,37 @@ from skavsc._clips import is_missing
 Mask = NDArray[np.bool_]
 
 
-def branch_input(X: Any, name: str, estimator: Any) -> Any:
-    """Give the field of a structured array that a branch is for, or all of X.
+def fields_of(X: Any) -> tuple[str, ...]:
+    """Give the fields of a structured array; none for anything else."""
+    return (X.dtype.names or ()) if isinstance(X, np.ndarray) else ()
 
-    The field is called like the branch, or like the one modality that its classifier takes.
+
+def branch_field(X: Any, name: str, estimator: Any) -> str | None:
+    """Give the field that a branch is for, or None if it gets all of X.
+
+    It is called like the branch, or like the one modality that its classifier takes.
     """
-    if not isinstance(X, np.ndarray) or X.dtype.names is None:
-        return X
     classifier = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-    for field in (name, getattr(classifier, "_modality", None)):
-        if field in X.dtype.names:
-            return X[field]
-    return X
+    names = (name, getattr(classifier, "_modality", None))
+    return next((field for field in names if field in fields_of(X)), None)
+
+
+def branch_input(X: Any, name: str, estimator: Any) -> Any:
+    """Give the field of a structured array that a branch is for, or all of X."""
+    field = branch_field(X, name, estimator)
+    return X if field is None else X[field]
+
+
+def check_fields(X: Any, fields: Mapping[str, str | None]) -> None:
+    """Raise if X lacks the field that a branch, given by name, was fitted on."""
+    there = fields_of(X)
+    for name, field in fields.items():
+        if field is not None and field not in there:
+            raise ValueError(
+                f"branch {name!r} was fitted on the field {field!r} of X, which now "
+                f"{f'has only {list(there)}' if there else 'has no fields'}; where clips lack a "
+                "modality, keep its field and fill it with NaN"
+            )
 
 
 def take_rows(X: Any, rows: NDArray[np.intp], n_rows: int) -> Any:

@@ -22,8 +22,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, _num_samples, check_is_fitted
 
 from skavsc._clips import check_groups, check_labels
-from skavsc.fusion._branches import prepare, rest_of, rows_there, with_rest
-from skavsc.fusion._checks import check_number, check_prefit
+from skavsc.fusion._branches import BranchInput, prepare, rest_of, rows_there, with_rest
+from skavsc.fusion._checks import check_number, check_prefit, check_rule
+from skavsc.fusion._dispatch import branch_field, check_fields
 from skavsc.fusion._folds import Folds, inner_folds
 from skavsc.fusion._meta import MetaModels, needs_probabilities
 from skavsc.fusion._params import FitParams, fit_params
@@ -241,6 +242,7 @@ class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneous
             If ``missing="raise"`` and a clip has no modality.
         """
         branches = self._kept_branches()
+        check_rule(self.final_estimator)
         n_clips = _num_samples(X)
         labels = check_labels(y, n_clips)
         groups = check_groups(groups, n_clips)
@@ -283,6 +285,7 @@ class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneous
                 (name, with_rest(estimator, rest))
                 for (name, estimator), rest in zip(branches, rests, strict=True)
             ]
+        self._fields = {name: branch_field(X, name, estimator) for name, estimator in branches}
         self.estimators_ = [estimator for _, estimator in branches]
         self.named_estimators_ = Bunch(**dict(branches))
         if probabilities is None:
@@ -349,8 +352,7 @@ class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneous
             If a second has a set of modalities that no clip had in ``fit``.
         """
         check_is_fitted(self)
-        inputs = prepare(list(self.named_estimators_.items()), X, fit=False)
-        seconds = branch_segments(inputs, self.estimators_, self.classes_, _num_samples(X))
+        seconds = branch_segments(self._inputs(X), self.estimators_, self.classes_, _num_samples(X))
         return fuse_segments(self._meta, seconds)
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -456,11 +458,15 @@ class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneous
         routed = process_routing(self, "fit", **there)
         return [dict(routed[name]["fit"]) for name, _ in branches]
 
+    def _inputs(self, X: Any) -> list[BranchInput]:
+        """Give what each fitted branch gets of new clips."""
+        check_fields(X, self._fields)
+        return prepare(list(self.named_estimators_.items()), X, fit=False)
+
     def _probabilities(self, X: Any) -> NDArray[np.float64]:
         """Give the branches' probabilities for new clips, NaN where one is missing."""
-        inputs = prepare(list(self.named_estimators_.items()), X, fit=False)
         return predict_branches(
-            inputs, self.estimators_, self.stack_method, self.classes_, _num_samples(X)
+            self._inputs(X), self.estimators_, self.stack_method, self.classes_, _num_samples(X)
         )
 
     def _sk_visual_block_(self) -> _VisualBlock:

@@ -16,10 +16,24 @@ from sklearn.utils.validation import _check_response_method, _num_samples
 from tqdm import tqdm
 
 from skavsc.fusion._branches import BranchInput, rest_of
+from skavsc.fusion._dispatch import fields_of
 from skavsc.fusion._folds import Folds
 from skavsc.fusion._params import FitParams, params_of_rows
 
 Floats = NDArray[np.float64]
+
+
+@contextmanager
+def _naming(branch: str, values: Any, doing: str) -> Iterator[None]:
+    """Add to an error which branch it comes from, and in which of the many fits."""
+    try:
+        yield
+    except Exception as error:
+        note = f"This is branch {branch!r} of the fusion, {doing}."
+        if fields_of(values):
+            note += f" None of the fields {list(fields_of(values))} is called so: it gets them all."
+        error.add_note(note)
+        raise
 
 
 def _as_probabilities(response: NDArray[Any], method: str, classes: NDArray[Any]) -> Floats:
@@ -72,7 +86,9 @@ def branch_probabilities(
             f"stack_method='auto' or choose a classifier that has it"
         ) from error
     known = np.asarray(fitted.classes_)
-    found = _as_probabilities(np.asarray(method(values)), method.__name__, known)
+    with _naming(name, values, f"predicting {_num_samples(values)} clips"):
+        response = np.asarray(method(values))
+    found = _as_probabilities(response, method.__name__, known)
     if found.shape != (_num_samples(values), len(known)):
         raise ValueError(
             f"branch {name!r}: {method.__name__} gave an array of shape {found.shape} for "
@@ -85,18 +101,8 @@ def branch_probabilities(
     return aligned
 
 
-@contextmanager
-def _naming(branch: str, clips: str) -> Iterator[None]:
-    """Add to an error which of the many fits it comes from."""
-    try:
-        yield
-    except Exception as error:
-        error.add_note(f"This is branch {branch!r} of the fusion, fitted to {clips}.")
-        raise
-
-
 def _fit(unfitted: Any, train: BranchInput, y: NDArray[Any], params: FitParams) -> Any:
-    with _naming(train.name, f"all {len(y)} clips that have its modality"):
+    with _naming(train.name, train.values, f"fitted to all {len(y)} clips that it has"):
         return unfitted.fit(train.values, y, **params)
 
 
@@ -109,7 +115,8 @@ def _fit_predict(
     stack_method: str,
     classes: NDArray[Any],
 ) -> Floats:
-    with _naming(train.name, f"the {len(y)} clips of one inner fold's training part"):
+    doing = f"fitted to the {len(y)} clips of an inner fold's training part"
+    with _naming(train.name, train.values, doing):
         fitted = unfitted.fit(train.values, y, **params)
     return branch_probabilities(train.name, fitted, test.values, stack_method, classes)
 

@@ -199,5 +199,6 @@ def read_frames(
     except MemoryError:
         cause = "the frames do not fit into memory; give duration= or size="
     except av.error.FFmpegError as error:
-        cause = f"FFmpeg: {error.strerror or error}"
+        reason = error.strerror or error
+        cause = f"not a video file, or a damaged one (FFmpeg: {reason})"
     raise MediaError(path, "read picture", cause)

@@ -119,14 +119,14 @@ def _opened(
 def _load_model(architecture: str) -> Any:
     import keras
 
+    choices = f"network={architecture!r} is neither one of {sorted(ARCHITECTURES)} nor"
+    if not os.path.exists(architecture):
+        raise WeightsError(f"{choices} a .keras file that exists")
     try:
         return keras.saving.load_model(architecture, compile=False)
     except Exception as error:
         # Keras raises what its unpacking meets; to the user it is the file.
-        raise WeightsError(
-            f"network={architecture!r} is neither one of {sorted(ARCHITECTURES)} nor a .keras "
-            f"file that can be loaded: {error}"
-        ) from error
+        raise WeightsError(f"{choices} a .keras file that can be loaded: {error}") from error
 
 
 def _live(model: Any) -> LiveNetwork:

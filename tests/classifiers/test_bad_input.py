@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import InvalidParameterError
 
@@ -18,6 +19,7 @@ from sklearn.utils._param_validation import InvalidParameterError
         (lambda X, y: (X, None), "requires y"),
         (lambda X, y: (X, np.where(y == "bus", np.nan, 1.0)), r"y has no label .* in rows \[0, 3"),
         (lambda X, y: (X, np.where(y == "bus", None, y)), r"y has no label .* in rows \[0, 3"),
+        (lambda X, y: (X, [np.nan, *y[1:]]), r"y has no label .* in rows \[0\]"),
         (lambda X, y: (X, np.linspace(0, 1, 36)), "Unknown label type: continuous"),
         (lambda X, y: (X["audio"][0, 0], y), "axes|clips|labels|fields"),
         (lambda X, y: (np.array(["a.wav"] * 36), y), "must be numbers|fields"),
@@ -33,6 +35,7 @@ from sklearn.utils._param_validation import InvalidParameterError
         "no y",
         "NaN y",
         "None y",
+        "NaN in a list",
         "real y",
         "axes",
         "paths",
@@ -79,6 +82,8 @@ def test_groups_must_match_the_clips(build, features):
     X, y, groups = features
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         build().fit(X, y, groups=groups[:-1])
+    with pytest.raises(ValueError, match=r"groups has no value .* in rows \[1\]"):
+        build().fit(X, y, groups=["a", np.nan, *["b"] * 34])
 
 
 def test_wrong_shape_at_predict_names_the_axis(fitted, features):
@@ -180,6 +185,9 @@ def test_partial_fit_begins_with_two_classes(features, small_visual):
         small_visual().partial_fit(X[y == "bus"], y[y == "bus"])
     classifier = small_visual().partial_fit(X[y == "bus"], y[y == "bus"], classes=np.unique(y))
     assert classifier.classes_.tolist() == ["bus", "park", "tram"]
+    classifier.partial_fit(X, y, classes=["tram", "park", "bus"])
+    with pytest.raises(ValueError, match=r"classes=\['bus', 'quay'\], but .* leave classes out"):
+        classifier.partial_fit(X, y, classes=["quay", "bus"])
 
 
 @pytest.mark.parametrize(
@@ -230,7 +238,9 @@ def test_prefit_on_other_labels(fitted, features, small_framework):
         framework.fit(X, np.where(y == "bus", "airport", y), groups=groups)
 
 
-def test_prefit_that_is_not_fitted(features, small_audio, small_framework):
+def test_prefit_that_is_not_fitted(features, small_audio, small_visual, small_framework):
     X, y, _ = features
     with pytest.raises(ValueError, match="not fitted"):
         small_framework().set_params(audio=FrozenEstimator(small_audio())).fit(X, y)
+    with pytest.raises(NotFittedError, match=r"visual is a FrozenEstimator .* fit that first"):
+        small_framework().set_params(visual=FrozenEstimator(small_visual())).fit(X, y)

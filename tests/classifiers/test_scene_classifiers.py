@@ -310,8 +310,9 @@ def test_interruption_before_the_first_epoch_has_ended_is_one(features, small_vi
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_training._EpochLines, "on_epoch_begin", interrupted)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt) as caught:
             small_visual(verbose=1).fit(X, y, groups=groups)
+    assert "visual network had not been trained for an epoch" in caught.value.__notes__[0]
 
 
 def test_interruption_of_what_is_trained_already_keeps_it(features, small_visual):

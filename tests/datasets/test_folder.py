@@ -126,7 +126,10 @@ def test_unknown_suffixes_are_told(tmp_path):
         (["park/a.wav", "tram/notes.txt"], "tram holds no media file; fill it"),
         (["audio/park/a.wav", "video/tram/notes.txt"], "video/tram holds no media file"),
         (["park/a.wav", "b.mp4"], "b.mp4 lies in no label's folder"),
-        (["audio/a.wav", "video/a.mp4"], "a.(wav|mp4) lies in no label's folder; move it"),
+        (
+            ["audio/a.wav", "video/a.mp4"],
+            "a.(wav|mp4) lies in no label's folder; move it .* folder above",
+        ),
         (["audio/a.wav", "evaluation_setup/x.csv"], "no label's folder; .* load_tau_urban_av"),
         (["park/a.wav", "park/a.flac"], "a.flac and .*a.wav are both the audio of one clip"),
         (["park/a.mp4", "park/video/a.mp4"], "are both the video of one clip; keep one"),
