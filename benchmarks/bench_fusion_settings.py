@@ -9,7 +9,8 @@ the subnetworks are trained without them too::
         python benchmarks/bench_fusion_settings.py ROOT --duration 5 \
         --network squeezenet11 --weights squeezenet_places365.npz
 
-What is trained is kept, so that a run that is cut short goes on where it was.
+What is trained is kept, so that a run that is cut short goes on where it was; but for
+``--stacked``, which tries `LateFusionClassifier` on the same subnetworks, fitted four times each.
 """
 
 import argparse
@@ -26,12 +27,14 @@ from skavsc import (
     AudioSceneClassifier,
     GammatoneMelTransformer,
     ImageEmbedder,
+    LateFusionClassifier,
     ModalityUnion,
     SECRNNClassifier,
     VideoFrameSampler,
     VisualSceneClassifier,
     load_tau_urban_av,
     published_table,
+    results_table,
 )
 
 SETTINGS = {
@@ -42,10 +45,11 @@ SETTINGS = {
     "learning rate 1e-4": {"learning_rate": 1e-4},
     "clips held out": {"validation_fraction": 0.15, "rate_schedule": "halving"},
 }
+STACKED = "LateFusionClassifier"
 
 
-def framework(options: argparse.Namespace, setting: dict[str, object]) -> SECRNNClassifier:
-    """Build the framework as for the table of small sets, but for the setting."""
+def subnetworks(options: argparse.Namespace) -> tuple[AudioSceneClassifier, VisualSceneClassifier]:
+    """Build the subnetworks as for the table of small sets."""
     audio = AudioSceneClassifier(
         filters=options.filters,
         batch_size=16,
@@ -58,7 +62,11 @@ def framework(options: argparse.Namespace, setting: dict[str, object]) -> SECRNN
         clean_statistics=True,
         clip_average="geometric",
     )
-    visual = VisualSceneClassifier(learning_rate=1e-3, epochs=80, rate_schedule="cosine")
+    return audio, VisualSceneClassifier(learning_rate=1e-3, epochs=80, rate_schedule="cosine")
+
+
+def framework(options: argparse.Namespace, setting: dict[str, object]) -> SECRNNClassifier:
+    """Build the framework as for that table, but for the setting."""
     known = {
         "learning_rate": 1e-3,
         "epochs": 30,
@@ -66,7 +74,16 @@ def framework(options: argparse.Namespace, setting: dict[str, object]) -> SECRNN
         "validation_fraction": 0,
         "random_state": options.seed,
     }
-    return SECRNNClassifier(audio, visual, **(known | setting))
+    return SECRNNClassifier(*subnetworks(options), **(known | setting))
+
+
+def stacked(options: argparse.Namespace) -> LateFusionClassifier:
+    """Build the fusion that learns from what the subnetworks say of clips unknown to them."""
+    parts = zip(("audio", "visual"), subnetworks(options), strict=True)
+    whole = {"validation_fraction": 0, "random_state": options.seed}
+    return LateFusionClassifier(
+        [(name, part.set_params(**whole)) for name, part in parts], cv=3, random_state=options.seed
+    )
 
 
 def main() -> None:
@@ -81,6 +98,7 @@ def main() -> None:
     parser.add_argument("--filters", type=int, nargs=3, default=[32, 64, 128])
     parser.add_argument("--audio-epochs", type=int, default=400)
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
+    parser.add_argument("--stacked", action="store_true", help="LateFusionClassifier alone")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=Path("skavsc-fusion"), help="what is kept")
     options = parser.parse_args()
@@ -98,22 +116,30 @@ def main() -> None:
         )
         union = ModalityUnion([("audio", sound), ("visual", picture)])
         features[filterbank] = union.fit_transform(clips.X)
-    tables = {name: [] for name in options.settings}
+    names = [STACKED] if options.stacked else options.settings
+    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in names}
     for fold, (train, _) in enumerate(clips.cv, start=1):
         if options.folds and fold not in options.folds:
             continue
         y, groups = clips.y[train], clips.groups[train]
         splits = StratifiedGroupKFold(3, shuffle=True, random_state=options.seed)
-        for name in options.settings:
-            table = published_table(
-                {kind: X[train] for kind, X in features.items()},
-                y,
-                groups=groups,
-                cv=list(splits.split(y, y, groups))[:1],
-                framework=framework(options, SETTINGS[name]),
-                memory=options.work / "networks",
-                verbose=1,
-            )
+        inside = list(splits.split(y, y, groups))[:1]
+        for name in names:
+            if options.stacked:
+                table = pd.concat(
+                    results_table({kind: stacked(options)}, X[train], y, groups=groups, cv=inside)
+                    for kind, X in features.items()
+                )
+            else:
+                table = published_table(
+                    {kind: X[train] for kind, X in features.items()},
+                    y,
+                    groups=groups,
+                    cv=inside,
+                    framework=framework(options, SETTINGS[name]),
+                    memory=options.work / "networks",
+                    verbose=1,
+                )
             tables[name].append(table[["accuracy", "macro_log_loss"]])
             print(f"\nfold {fold}, {name}\n{tables[name][-1].round(3).to_string()}", flush=True)
     means = pd.concat({name: sum(found) / len(found) for name, found in tables.items()})
