@@ -10,11 +10,11 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from skavsc._clips import ClipCache, clip_sources, map_clips
+from skavsc._sklearn_compat import HasMethods, Interval, StrOptions, _fit_context
 from skavsc.audio._features import CHANNELS, FEATURE_VERSION, SoundFeatures
 from skavsc.audio._filterbanks import gammatone_centres, mel_centres
 from skavsc.exceptions import ClipTableError

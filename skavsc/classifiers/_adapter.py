@@ -22,12 +22,12 @@ from scikeras.utils.random_state import (
 from scikeras.wrappers import KerasClassifier
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import ClassifierTags, Tags
-from sklearn.utils.validation import _num_samples
 
 # Loaded so that a pickled network finds its layers in a fresh process.
 import skavsc.classifiers._optimizer
 import skavsc.networks._backbones
 import skavsc.networks._layers  # noqa: F401
+from skavsc._sklearn_compat import _num_samples
 from skavsc.classifiers._data import one_hot
 
 # scikeras seeds the global generators of Python, NumPy and TensorFlow for the time of a fit:

@@ -9,8 +9,8 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
 
+from skavsc._sklearn_compat import Interval, StrOptions
 from skavsc.classifiers._augmentation import Augmentation, colour_blocks, mask_blocks
 from skavsc.classifiers._base import SceneClassifier
 from skavsc.classifiers._data import TrainingSet, check_features

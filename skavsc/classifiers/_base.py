@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import Tags, check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skavsc._clips import check_groups, check_labels
+from skavsc._sklearn_compat import Interval, StrOptions, _fit_context
 from skavsc.classifiers._augmentation import Augmentation
 from skavsc.classifiers._data import (
     LabelledClips,

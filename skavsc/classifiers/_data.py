@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.validation import _check_sample_weight
 
+from skavsc._sklearn_compat import _check_sample_weight
 from skavsc.classifiers._augmentation import Augmentation
 from skavsc.classifiers._streams import ClipStreams
 from skavsc.exceptions import MissingClipWarning, MissingModalityError

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.utils._param_validation import Interval, StrOptions
 
+from skavsc._sklearn_compat import Interval, StrOptions
 from skavsc.classifiers._augmentation import Augmentation, brighten_frames, flip_frames
 from skavsc.classifiers._base import SceneClassifier
 from skavsc.classifiers._data import TrainingSet

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import joblib
 import numpy as np
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, check_memory
 
+from skavsc._sklearn_compat import HasMethods, Interval, StrOptions
 from skavsc.classifiers._audio import AudioSceneClassifier
 from skavsc.classifiers._augmentation import Augmentation, drop_streams
 from skavsc.classifiers._base import SceneClassifier

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import Interval
 
+from skavsc._sklearn_compat import Interval
 from skavsc.classifiers._data import TrainingSet, check_features
 from skavsc.classifiers._frames import FrameClassifier
 from skavsc.classifiers._streams import ClipStreams, Stream

@@ -11,8 +11,8 @@ from typing import Any
 import joblib
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
-from sklearn.utils._param_validation import Interval, validate_params
 
+from skavsc._sklearn_compat import Interval, validate_params
 from skavsc.datasets._rendering import SOUNDS
 from skavsc.datasets._scene_files import plan_clips, render_clip, write_tables
 from skavsc.datasets._tau import load_tau_urban_av

@@ -11,10 +11,11 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv, cross_validate
-from sklearn.utils.metadata_routing import _routing_enabled, get_routing_for_object
+from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import check_consistent_length
 from tqdm import tqdm
 
+from skavsc._sklearn_compat import _routing_enabled
 from skavsc.evaluation._metrics import (
     accuracy_interval,
     macro_log_loss,

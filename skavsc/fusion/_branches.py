@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import _num_samples
 
+from skavsc._sklearn_compat import _num_samples
 from skavsc.fusion._dispatch import branch_input, is_stateless, missing_rows, take_rows
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.pipeline import FeatureUnion, Pipeline
-from sklearn.utils import _safe_indexing, get_tags
-from sklearn.utils.validation import _num_samples
+from sklearn.utils import get_tags
 
 from skavsc._clips import is_missing
+from skavsc._sklearn_compat import _num_samples, _safe_indexing
 
 Mask = NDArray[np.bool_]
 

@@ -7,21 +7,23 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import ClassifierMixin, TransformerMixin, _fit_context, clone
-from sklearn.ensemble._base import _BaseHeterogeneousEnsemble
+from sklearn.base import ClassifierMixin, TransformerMixin, clone
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import HasMethods, StrOptions
-from sklearn.utils._repr_html.estimator import _VisualBlock
-from sklearn.utils.metadata_routing import (
-    MetadataRouter,
-    MethodMapping,
-    _routing_enabled,
-    process_routing,
-)
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _check_sample_weight, _num_samples, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from skavsc._clips import check_groups, check_labels
+from skavsc._sklearn_compat import (
+    HasMethods,
+    StrOptions,
+    _BaseHeterogeneousEnsemble,
+    _check_sample_weight,
+    _fit_context,
+    _num_samples,
+    _routing_enabled,
+    _VisualBlock,
+)
 from skavsc.fusion._branches import BranchInput, prepare, rest_of, rows_there, with_rest
 from skavsc.fusion._checks import check_number, check_prefit, check_rule
 from skavsc.fusion._dispatch import branch_field, check_fields

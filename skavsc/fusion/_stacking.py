@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 from sklearn.base import clone
-from sklearn.utils.validation import _check_response_method, _num_samples
 from tqdm import tqdm
 
+from skavsc._sklearn_compat import _check_response_method, _num_samples
 from skavsc.fusion._branches import BranchInput, rest_of
 from skavsc.fusion._dispatch import fields_of
 from skavsc.fusion._folds import Folds

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import issparse
-from sklearn.utils.validation import _num_samples
+
+from skavsc._sklearn_compat import _num_samples
 
 
 def _check_output(output: Any, X: Any, name: str) -> NDArray[Any]:

@@ -10,17 +10,12 @@ from typing import Any, ClassVar, Literal
 import joblib
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    _fit_context,
-)
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, check_random_state
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skavsc._clips import ClipCache, map_clips
+from skavsc._sklearn_compat import HasMethods, Interval, StrOptions, _fit_context
 from skavsc.exceptions import UntrainedWeightsWarning, WeightsError
 from skavsc.visual._frames import ClipFrames
 from skavsc.visual._inputs import Clip, decode, frame_sources, preprocess

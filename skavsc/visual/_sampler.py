@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import Interval, StrOptions
 
 from skavsc._clips import clip_sources
+from skavsc._sklearn_compat import Interval, StrOptions, _fit_context
 from skavsc.exceptions import ClipTableError, MediaNotFoundError, MissingClipWarning
 from skavsc.media._picture import INTERPOLATIONS
 from skavsc.visual._frames import ArrayFrames, LazyFrames, Sampling

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal
 
 import joblib
 import numpy as np
-from sklearn.utils._param_validation import StrOptions
 
+from skavsc._sklearn_compat import StrOptions
 from skavsc.visual._embedder import ImageEmbedder
 
 
