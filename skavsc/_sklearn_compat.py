@@ -1,0 +1,41 @@
+"""Every private name of scikit-learn that skavsc uses, in one place.
+
+They are tested with the oldest and the newest supported version; where a name has moved between
+versions, it is looked up here.
+"""
+
+from sklearn.base import _fit_context
+from sklearn.ensemble._base import _BaseHeterogeneousEnsemble
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.utils import _safe_indexing
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
+from sklearn.utils.metadata_routing import _raise_for_params, _routing_enabled
+from sklearn.utils.metaestimators import _BaseComposition
+from sklearn.utils.validation import (
+    _check_response_method,
+    _check_sample_weight,
+    _num_samples,
+)
+
+try:  # scikit-learn 1.8 and later
+    from sklearn.utils._repr_html.estimator import _VisualBlock
+except ImportError:  # scikit-learn 1.7
+    from sklearn.utils._estimator_html_repr import _VisualBlock
+
+__all__ = [
+    "BaseSearchCV",
+    "HasMethods",
+    "Interval",
+    "StrOptions",
+    "_BaseComposition",
+    "_BaseHeterogeneousEnsemble",
+    "_VisualBlock",
+    "_check_response_method",
+    "_check_sample_weight",
+    "_fit_context",
+    "_num_samples",
+    "_raise_for_params",
+    "_routing_enabled",
+    "_safe_indexing",
+    "validate_params",
+]
