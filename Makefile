@@ -5,7 +5,9 @@ BIN := $(VENV)/bin
 # Two test processes on two cores: more threads would only get into each other's way.
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3
 
-.PHONY: demo test test-jax test-backend test-slow lint clean
+SPHINX := $(BIN)/sphinx-build --quiet --fail-on-warning --builder html
+
+.PHONY: demo docs docs-quick test test-jax test-backend test-slow lint clean
 
 # A stamp a set of extras: reinstall only when the metadata changes.
 $(VENV)/.demo: pyproject.toml
@@ -28,7 +30,13 @@ lint: $(VENV)/.test
 	$(BIN)/lint-imports
 	$(BIN)/numpydoc lint $$(git ls-files 'skavsc/*.py')
 
-test: lint test-jax  ## linters and all tests but the slow ones
+docs: $(VENV)/.test  ## the documentation, with the gallery executed, in docs/_build
+	TF_CPP_MIN_LOG_LEVEL=3 $(SPHINX) docs docs/_build
+
+docs-quick: $(VENV)/.test  ## the same without executing the gallery
+	TF_CPP_MIN_LOG_LEVEL=3 SKAVSC_DOCS_GALLERY=0 $(SPHINX) docs docs/_build
+
+test: lint docs-quick test-jax  ## linters and all tests but the slow ones
 	$(ONE_THREAD) $(BIN)/pytest --quiet -n 2 --dist worksteal -m "not slow"
 
 # What the backend can break, in a minute; `make test-backend` repeats more.
@@ -48,4 +56,4 @@ test-slow: $(VENV)/.test
 	$(BIN)/pytest --quiet -m slow
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist *.egg-info docs/_build docs/_generated docs/api docs/gallery

@@ -1,0 +1,169 @@
+"""Pages and drawings that are made from the code: API reference, rooms, published framework."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("svg")
+import matplotlib.pyplot as plt
+from matplotlib.patches import FancyBboxPatch
+
+HERE = Path(__file__).resolve().parents[1]
+ROOT = HERE.parent
+GENERATED = HERE / "_generated"
+
+ROOMS = {
+    "datasets": "Clip tables",
+    "media": "Decoding",
+    "audio": "Sound",
+    "visual": "Picture",
+    "pretrained": "Frozen networks",
+    "networks": "Keras networks",
+    "training": "Training",
+    "classifiers": "Classifiers",
+    "fusion": "Fusion",
+    "evaluation": "Evaluation",
+    "persistence": "Model files",
+    "exceptions": "Errors and warnings",
+}
+
+
+def exported(stub: Path) -> list[str]:
+    """Return the names that a stub of a package exports, without subpackages."""
+    names = []
+    for node in ast.parse(stub.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names += [alias.asname or alias.name for alias in node.names]
+    return sorted(names, key=str.lower)
+
+
+def public_names() -> dict[str, list[str]]:
+    """Return the public names of every room, by their full name."""
+    names: dict[str, list[str]] = {}
+    top = exported(ROOT / "skavsc" / "__init__.pyi")
+    seen: set[str] = set()
+    for room in ROOMS:
+        stub = ROOT / "skavsc" / room / "__init__.pyi"
+        module = ROOT / "skavsc" / f"{room}.py"
+        if stub.exists():
+            own = exported(stub)
+        elif module.exists():
+            tree = ast.parse(module.read_text(encoding="utf-8"))
+            own = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+        else:
+            continue
+        seen.update(own)
+        names[room] = [f"skavsc.{n}" if n in top else f"skavsc.{room}.{n}" for n in own]
+    rest = [f"skavsc.{name}" for name in top if name not in seen]
+    return {"": rest, **names} if rest else names
+
+
+def write_api(path: Path) -> None:
+    """Write the page that lists every public name."""
+    lines = ["API reference", "=============", "", "Every public name of skavsc, by room.", ""]
+    for room, names in public_names().items():
+        title = ROOMS.get(room, "Whole recipes and model files")
+        lines += [title, "-" * len(title), ""]
+        lines += [".. autosummary::", "   :toctree: generated", ""]
+        lines += [f"   {name}" for name in names] + [""]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "\n".join(lines)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+
+
+def _box(axes, x, y, width, height, text, colour):
+    axes.add_patch(
+        FancyBboxPatch(
+            (x, y),
+            width,
+            height,
+            boxstyle="round,pad=0.02,rounding_size=0.08",
+            facecolor=colour,
+            edgecolor="#334155",
+            linewidth=1,
+        )
+    )
+    axes.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=9)
+
+
+def _arrow(axes, start, end):
+    axes.annotate(
+        "", xy=end, xytext=start, arrowprops={"arrowstyle": "->", "color": "#475569", "lw": 1.1}
+    )
+
+
+def draw_rooms(path: Path) -> None:
+    """Draw the layers of the import contract, the highest room on top."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = contracts["tool"]["importlinter"]["contracts"]
+    layers = next(c["layers"] for c in contracts if c["type"] == "layers")
+    figure, axes = plt.subplots(figsize=(6.4, 0.52 * len(layers)))
+    for number, layer in enumerate(layers):
+        rooms = [name.strip().removeprefix("skavsc.") for name in layer.split("|")]
+        width = 6 / len(rooms)
+        y = len(layers) - number
+        for place, room in enumerate(rooms):
+            _box(axes, place * width, y, width - 0.1, 0.6, room, "#e0f2fe")
+        if number:
+            _arrow(axes, (3, y + 1), (3, y + 0.62))
+    axes.set(xlim=(-0.2, 6.2), ylim=(0.8, len(layers) + 0.9))
+    axes.axis("off")
+    figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
+    plt.close(figure)
+
+
+def draw_framework(path: Path) -> None:
+    """Draw the published framework: two subnetworks, early and late fusion."""
+    figure, axes = plt.subplots(figsize=(9.5, 4.6))
+    sound, picture, joined, result = "#fef3c7", "#dcfce7", "#e0e7ff", "#fce7f3"
+    rows = {"audio": 3.2, "visual": 0.4}
+    _box(axes, 0, rows["audio"], 1.5, 0.8, "sound, 1 s\n(64, 50, 3)", sound)
+    _box(axes, 2, rows["audio"], 2.2, 0.8, "3 scSE blocks\n(64, 12, 128)", sound)
+    _box(axes, 8, rows["audio"], 1.6, 0.8, "audio\nsoftmax", sound)
+    _box(axes, -0.2, rows["visual"], 1.7, 0.8, "5 frames\n(5, 224, 224, 3)", picture)
+    _box(axes, 2, rows["visual"], 2.2, 0.8, "VGG16-Places365,\naverage: (5, 512)", picture)
+    _box(axes, 5, rows["visual"], 2.2, 0.8, "BiGRU 32 + 32,\nsoftmax per frame", picture)
+    _box(axes, 8, rows["visual"], 1.6, 0.8, "visual\nsoftmax", picture)
+    _box(axes, 2.3, 1.8, 1.9, 0.8, "concatenated\n(5, 640)", joined)
+    _box(axes, 5, 1.8, 2.2, 0.8, "BiGRU 64 + 64,\naverage over time", joined)
+    _box(axes, 8, 1.8, 1.6, 0.8, "early fusion\nsoftmax", joined)
+    _box(axes, 10.4, 1.8, 2.1, 0.8, "late fusion\nDense(10), softmax", result)
+    _arrow(axes, (1.55, 3.6), (1.95, 3.6))
+    _arrow(axes, (4.25, 3.6), (7.95, 3.6))
+    axes.text(6.1, 3.68, "global average", ha="center", fontsize=8)
+    _arrow(axes, (3.2, 3.15), (3.2, 2.65))
+    axes.text(3.3, 2.85, "mean over bands,\npooled to (5, 128)", fontsize=7.5, va="center")
+    _arrow(axes, (1.55, 0.8), (1.95, 0.8))
+    _arrow(axes, (4.25, 0.8), (4.95, 0.8))
+    _arrow(axes, (7.25, 0.8), (7.95, 0.8))
+    axes.text(7.6, 0.9, "mean", ha="center", fontsize=8)
+    _arrow(axes, (3.2, 1.25), (3.2, 1.75))
+    _arrow(axes, (4.25, 2.2), (4.95, 2.2))
+    _arrow(axes, (7.25, 2.2), (7.95, 2.2))
+    for y in (3.6, 2.2, 0.8):
+        _arrow(axes, (9.65, y), (10.35, 2.2))
+    axes.set(xlim=(-0.3, 12.7), ylim=(0.1, 4.3))
+    axes.axis("off")
+    figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
+    plt.close(figure)
+
+
+def make_all(*_: object) -> None:
+    """Make everything before Sphinx reads its sources."""
+    GENERATED.mkdir(exist_ok=True)
+    write_api(HERE / "api" / "index.rst")
+    with matplotlib.rc_context({"svg.hashsalt": "skavsc", "svg.fonttype": "path"}):
+        draw_rooms(GENERATED / "rooms.svg")
+        draw_framework(GENERATED / "framework.svg")
+
+
+def setup(app):
+    """Register with Sphinx."""
+    # Before Sphinx looks for its sources.
+    app.connect("config-inited", make_all)
+    return {"parallel_read_safe": True}

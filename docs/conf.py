@@ -1,0 +1,83 @@
+"""Configuration of the documentation."""
+
+import os
+import sys
+from pathlib import Path
+
+import skavsc
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_extensions"))
+
+# TensorFlow greets on the error stream unless it is told not to before it loads.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+project = "skavsc"
+author = "the skavsc developers"
+copyright = f"2026, {author}"  # noqa: A001
+release = skavsc.__version__
+version = release
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.mathjax",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+    "numpydoc",
+    "myst_parser",
+    "drawings",
+]
+root_doc = "index"
+exclude_patterns = ["_build", "inventories", "_extensions"]
+nitpicky = False
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "attrs_inline"]
+myst_heading_anchors = 3
+
+autosummary_generate = True
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+numpydoc_xref_param_type = False
+
+# The build needs no network: inventories hold the names that the documentation refers to.
+intersphinx_mapping = {
+    name: (address, str(HERE / "inventories" / f"{name}.inv"))
+    for name, address in {
+        "joblib": "https://joblib.readthedocs.io/en/stable/",
+        "librosa": "https://librosa.org/doc/latest/",
+        "numpy": "https://numpy.org/doc/stable/",
+        "pandas": "https://pandas.pydata.org/docs/",
+        "python": "https://docs.python.org/3/",
+        "scipy": "https://docs.scipy.org/doc/scipy/",
+        "sklearn": "https://scikit-learn.org/stable/",
+    }.items()
+}
+
+sphinx_gallery_conf = {
+    "examples_dirs": str(HERE.parent / "examples" / "gallery"),
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"/plot_",
+    "remove_config_comments": True,
+    "download_all_examples": False,
+    "show_memory": False,
+    "min_reported_time": 1e9,
+    "plot_gallery": os.environ.get("SKAVSC_DOCS_GALLERY", "1") == "1",
+}
+suppress_warnings = ["config.cache"]
+
+html_theme = "pydata_sphinx_theme"
+html_static_path = ["_static"]
+html_title = "skavsc"
+html_css_files = ["skavsc.css"]
+html_theme_options = {
+    "show_nav_level": 2,
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "show_prev_next": True,
+    "icon_links": [],
+}
+html_show_sourcelink = False
