@@ -32,8 +32,8 @@ from skavsc import (
     SECRNNClassifier,
     VideoFrameSampler,
     VisualSceneClassifier,
+    cross_validate_secrnn,
     load_tau_urban_av,
-    published_table,
     results_table,
 )
 
@@ -131,12 +131,12 @@ def main() -> None:
                     for kind, X in features.items()
                 )
             else:
-                table = published_table(
+                table = cross_validate_secrnn(
+                    framework(options, SETTINGS[name]),
                     {kind: X[train] for kind, X in features.items()},
                     y,
                     groups=groups,
                     cv=inside,
-                    framework=framework(options, SETTINGS[name]),
                     memory=options.work / "networks",
                     verbose=1,
                 )

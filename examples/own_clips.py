@@ -30,9 +30,9 @@ from skavsc import (
     VGGPlacesEmbedder,
     VideoFrameSampler,
     VisualSceneClassifier,
-    format_published,
+    cross_validate_secrnn,
+    format_results,
     load_clip_folder,
-    published_table,
 )
 
 
@@ -89,15 +89,15 @@ def main() -> None:
         epochs=options.epochs,
         random_state=0,
     )
-    table = published_table(
+    table = cross_validate_secrnn(
+        framework,
         features,
         clips.y,
         groups=groups,
         cv=StratifiedGroupKFold(options.folds),
-        framework=framework,
         verbose=1,
     )
-    print(format_published(table))
+    print(format_results(table))
 
     model = Pipeline([("features", features_of("gammatone", options)), ("classifier", framework)])
     model.fit(clips.X, clips.y, classifier__groups=groups)

@@ -6,7 +6,7 @@ loss beside the published figures. Training stops by locations that are held out
 clips; the test clips are looked at once, for the table::
 
     python reproduce_table.py TAU-urban-audio-visual-scenes-2021-development \
-        --weights vgg16-places365_weights_tf_dim_ordering_tf_kernels_notop.h5 --unit second
+        --weights vgg16-places365_weights_tf_dim_ordering_tf_kernels_notop.h5 --unit segment
 
 Features and every trained network are kept in a folder (``--work``): run the same command again
 after an interruption, and it goes on with the network that it was at.
@@ -48,10 +48,11 @@ from skavsc import (
     SECRNNClassifier,
     VideoFrameSampler,
     VisualSceneClassifier,
-    format_comparison,
+    cross_validate_secrnn,
+    format_results,
     load_tau_urban_av,
-    published_table,
 )
+from skavsc.evaluation import PUBLISHED_ACCURACY
 
 FILTERBANKS = {"log-mel": "mel", "gammatone": "gammatone"}
 
@@ -97,7 +98,9 @@ def main() -> None:
     parser.add_argument("--weights", default="places365", help="of the image network: a file")
     parser.add_argument("--features", nargs="+", choices=FILTERBANKS, default=list(FILTERBANKS))
     parser.add_argument("--duration", type=float, default=10.0, help="seconds of each clip")
-    parser.add_argument("--unit", choices=["clip", "second"], default="clip", help="what is judged")
+    parser.add_argument(
+        "--unit", choices=["clip", "segment"], default="clip", help="what is scored"
+    )
     for name, of in (
         ("sound", "GammatoneMelTransformer"),
         ("audio", "AudioSceneClassifier"),
@@ -135,19 +138,19 @@ def main() -> None:
     framework = SECRNNClassifier(
         AudioSceneClassifier(**options.audio), visual, random_state=options.seed, **options.fusion
     )
-    table = published_table(
+    table = cross_validate_secrnn(
+        framework,
         features,
         clips.y,
         groups=clips.groups,
         cv=folds,
-        framework=framework,
         unit=options.unit,
         memory=options.work / "networks",
         verbose=1,
     )
     table.to_csv(options.work / "table.csv")
     print(f"\n{len(folds)} of {len(clips.cv)} official folds, {np.unique(clips.y).size} scenes")
-    print(format_comparison(table))
+    print(format_results(table, published=PUBLISHED_ACCURACY))
 
 
 if __name__ == "__main__":

@@ -7,9 +7,6 @@ from . import fusion as fusion
 from . import media as media
 from . import networks as networks
 from . import visual as visual
-from ._published import format_comparison as format_comparison
-from ._published import format_published as format_published
-from ._published import published_table as published_table
 from .audio import GammatoneMelTransformer as GammatoneMelTransformer
 from .classifiers import AudioSceneClassifier as AudioSceneClassifier
 from .classifiers import SECRNNClassifier as SECRNNClassifier
@@ -20,6 +17,8 @@ from .datasets import load_tau_urban_av as load_tau_urban_av
 from .datasets import make_scenes as make_scenes
 from .evaluation import accuracy_interval as accuracy_interval
 from .evaluation import class_log_loss as class_log_loss
+from .evaluation import cross_validate_secrnn as cross_validate_secrnn
+from .evaluation import expected_calibration_error as expected_calibration_error
 from .evaluation import format_results as format_results
 from .evaluation import macro_log_loss as macro_log_loss
 from .evaluation import macro_log_loss_scorer as macro_log_loss_scorer

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import Pipeline
 
-from skavsc._published import format_published, published_table
 from skavsc.audio import GammatoneMelTransformer
 from skavsc.classifiers import AudioSceneClassifier, SECRNNClassifier, VisualSceneClassifier
 from skavsc.datasets import make_scenes
+from skavsc.evaluation import cross_validate_secrnn, format_results
 from skavsc.exceptions import UntrainedWeightsWarning
 from skavsc.fusion import ModalityUnion
 from skavsc.visual import VGGPlacesEmbedder, VideoFrameSampler
@@ -98,7 +98,7 @@ def run_demo(
     Returns
     -------
     pandas.DataFrame
-        The table of `published_table`.
+        The table of `cross_validate_secrnn`.
     """
     directory = Path(directory)
     started = time.perf_counter()
@@ -123,15 +123,15 @@ def run_demo(
     features = _features(X, weights, verbose)
 
     say(f"3. Training and testing with whole locations held out, in {N_FOLDS} folds")
-    table = published_table(
+    table = cross_validate_secrnn(
+        small_set_framework(),
         features,
         y,
         groups=groups,
         cv=StratifiedGroupKFold(N_FOLDS),
-        framework=small_set_framework(),
         verbose=verbose,
     )
-    text = format_published(table)
+    text = format_results(table)
     say(f"\n{text}\n")
 
     best = min(table.reset_index().to_dict("records"), key=lambda row: row["macro_log_loss"])

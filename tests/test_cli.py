@@ -71,7 +71,7 @@ def test_demo_from_rendering_to_the_prediction_of_a_fresh_process(tmp_path, monk
         "1. Rendering 2 scenes",
         "12 clips",
         "4 are kept unseen",
-        "late fusion",
+        "macro log loss",
         "<- true",
     ):
         assert step in shown

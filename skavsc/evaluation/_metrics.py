@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
+from sklearn.metrics import log_loss
 from sklearn.utils.validation import column_or_1d
+
+from skavsc._sklearn_compat import _check_sample_weight
 
 
 def _checked_probabilities(y_prob: ArrayLike, n_clips: int, n_labels: int) -> NDArray[Any]:
@@ -33,10 +36,65 @@ def _checked_probabilities(y_prob: ArrayLike, n_clips: int, n_labels: int) -> ND
     return probabilities
 
 
+class Scored(NamedTuple):
+    """Checked labels and probabilities, columns in sorted order, without clips of weight 0."""
+
+    codes: NDArray[np.intp]
+    probabilities: NDArray[Any]
+    labels: NDArray[Any]
+    weights: NDArray[np.float64]
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether the most probable label of each clip is the true one."""
+        return np.argmax(self.probabilities, axis=1) == self.codes
+
+    @property
+    def confidence(self) -> NDArray[np.float64]:
+        """The probability of each clip's most probable label."""
+        return np.max(self.probabilities, axis=1).astype(np.float64)
+
+
+def check_scored(
+    y_true: ArrayLike,
+    y_prob: ArrayLike,
+    labels: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> Scored:
+    """Check what a metric is computed from, and leave out clips of weight 0."""
+    truth = column_or_1d(y_true)
+    if not len(truth):
+        raise ValueError("y_true is empty; a metric needs one clip or more")
+    columns = np.unique(truth) if labels is None else column_or_1d(labels)
+    if len(np.unique(columns)) != len(columns):
+        raise ValueError(f"labels={columns.tolist()} has a label twice; give each column its own")
+    weights = _check_sample_weight(sample_weight, truth, dtype=np.float64, ensure_non_negative=True)
+    there = weights > 0
+    if not there.any():
+        raise ValueError("sample_weight is 0 throughout; a metric needs one clip or more")
+    unknown = np.setdiff1d(truth[there], columns)
+    if len(unknown):
+        raise ValueError(
+            f"y_true holds the labels {unknown.tolist()}, which are not among "
+            f"labels={columns.tolist()}; leave those clips out or add the labels' columns"
+        )
+    values = np.asarray(y_prob)
+    if values.shape[:1] == truth.shape:
+        values = values[there]
+    probabilities = _checked_probabilities(values, int(np.count_nonzero(there)), len(columns))
+    order = np.argsort(columns)
+    codes = np.searchsorted(columns[order], truth[there])
+    return Scored(codes, probabilities[:, order], columns[order], weights[there])
+
+
 def class_log_loss(
-    y_true: ArrayLike, y_prob: ArrayLike, *, labels: ArrayLike | None = None
+    y_true: ArrayLike,
+    y_prob: ArrayLike,
+    *,
+    labels: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
 ) -> NDArray[np.float64]:
-    """Give the mean log loss of each class's clips.
+    """Compute the mean log loss of each class's clips.
 
     Parameters
     ----------
@@ -47,6 +105,8 @@ def class_log_loss(
     labels : array-like of shape (n_labels,), optional
         The labels of the columns, in their order. By default the sorted labels in ``y_true``;
         needed if those lack a class.
+    sample_weight : array-like of shape (n_clips,), optional
+        The weights of the clips, at least 0. Weight 0 is the same as absent.
 
     Returns
     -------
@@ -67,32 +127,28 @@ def class_log_loss(
     >>> class_log_loss(["bus", "bus", "tram"], [[1, 0], [0.5, 0.5], [0.5, 0.5]]).round(3)
     array([0.347, 0.693])
     """
-    truth = column_or_1d(y_true)
-    if not len(truth):
-        raise ValueError("y_true is empty; a loss needs one clip or more")
-    columns = np.unique(truth) if labels is None else column_or_1d(labels)
-    if len(np.unique(columns)) != len(columns):
-        raise ValueError(f"labels={columns.tolist()} has a label twice; give each column its own")
-    unknown = np.setdiff1d(truth, columns)
-    if len(unknown):
-        raise ValueError(
-            f"y_true holds the labels {unknown.tolist()}, which are not among "
-            f"labels={columns.tolist()}; leave those clips out or add the labels' columns"
+    scored = check_scored(y_true, y_prob, labels, sample_weight)
+    losses = np.full(len(scored.labels), np.nan)
+    for code in np.unique(scored.codes):
+        own = scored.codes == code
+        losses[code] = log_loss(
+            scored.codes[own],
+            scored.probabilities[own],
+            labels=np.arange(len(losses)),
+            sample_weight=scored.weights[own],
         )
-    probabilities = _checked_probabilities(y_prob, len(truth), len(columns))
-    floor = np.finfo(probabilities.dtype).eps
-    losses = np.full(len(columns), np.nan)
-    for column, label in enumerate(columns):
-        own = probabilities[truth == label, column].astype(np.float64)
-        if len(own):
-            losses[column] = -np.log(np.clip(own, floor, 1)).mean()
-    return losses
+    columns = scored.labels if labels is None else column_or_1d(labels)
+    return losses[np.searchsorted(scored.labels, columns)]
 
 
 def macro_log_loss(
-    y_true: ArrayLike, y_prob: ArrayLike, *, labels: ArrayLike | None = None
+    y_true: ArrayLike,
+    y_prob: ArrayLike,
+    *,
+    labels: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Give the macro-averaged multi-class cross-entropy, the challenge's first metric.
+    """Compute the macro-averaged multi-class cross-entropy, the challenge's first metric.
 
     Parameters
     ----------
@@ -103,6 +159,8 @@ def macro_log_loss(
     labels : array-like of shape (n_labels,), optional
         The labels of the columns, in their order. By default the sorted labels in ``y_true``;
         needed if those lack a class.
+    sample_weight : array-like of shape (n_clips,), optional
+        The weights of the clips within their class, at least 0. Weight 0 is the same as absent.
 
     Returns
     -------
@@ -126,10 +184,21 @@ def macro_log_loss(
     >>> round(macro_log_loss(["bus", "bus", "tram"], [[1, 0], [0.5, 0.5], [0.5, 0.5]]), 3)
     0.52
     """
-    return float(np.nanmean(class_log_loss(y_true, y_prob, labels=labels)))
+    scored = check_scored(y_true, y_prob, labels, sample_weight)
+    of_class = np.bincount(scored.codes, weights=scored.weights)
+    return float(
+        log_loss(
+            scored.codes,
+            scored.probabilities,
+            labels=np.arange(len(scored.labels)),
+            sample_weight=scored.weights / of_class[scored.codes],
+        )
+    )
 
 
-def macro_log_loss_scorer(estimator: Any, X: Any, y: ArrayLike) -> float:
+def macro_log_loss_scorer(
+    estimator: Any, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
+) -> float:
     """Score a fitted classifier by the negative macro log loss.
 
     For the ``scoring`` of `sklearn.model_selection.cross_validate` and searches. The columns are
@@ -143,6 +212,8 @@ def macro_log_loss_scorer(estimator: Any, X: Any, y: ArrayLike) -> float:
         The clips.
     y : array-like of shape (n_clips,)
         The true labels.
+    sample_weight : array-like of shape (n_clips,), optional
+        The weights of the clips, at least 0. Weight 0 is the same as absent.
 
     Returns
     -------
@@ -166,11 +237,66 @@ def macro_log_loss_scorer(estimator: Any, X: Any, y: ArrayLike) -> float:
     >>> bool((scores > -0.3).all())
     True
     """
-    return -macro_log_loss(y, estimator.predict_proba(X), labels=estimator.classes_)
+    probabilities = estimator.predict_proba(X)
+    return -macro_log_loss(y, probabilities, labels=estimator.classes_, sample_weight=sample_weight)
+
+
+def expected_calibration_error(
+    y_true: ArrayLike,
+    y_prob: ArrayLike,
+    *,
+    labels: ArrayLike | None = None,
+    n_bins: int = 10,
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    """Compute by how much confidence and accuracy differ.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_clips,)
+        The true labels.
+    y_prob : array-like of shape (n_clips, n_labels)
+        Probabilities in [0, 1]; rows sum to 1.
+    labels : array-like of shape (n_labels,), optional
+        The labels of the columns, in their order. By default the sorted labels in ``y_true``.
+    n_bins : int, default=10
+        Number of bins of equal width that divide [0, 1], at least 1.
+    sample_weight : array-like of shape (n_clips,), optional
+        The weights of the clips, at least 0. Weight 0 is the same as absent.
+
+    Returns
+    -------
+    float
+        The mean over clips of the difference, in their bin, of the mean probability of the most
+        probable label and its accuracy: 0 where, of all clips called with 80 %, 80 % are right.
+
+    Raises
+    ------
+    ValueError
+        As `macro_log_loss`, or if ``n_bins`` is below 1.
+
+    References
+    ----------
+    Guo, Pleiss, Sun, Weinberger: On calibration of modern neural networks. ICML, 2017.
+
+    Examples
+    --------
+    >>> from skavsc.evaluation import expected_calibration_error
+    >>> y_prob = [[0.8, 0.2], [0.8, 0.2], [0.2, 0.8], [0.2, 0.8]]
+    >>> round(expected_calibration_error(["bus", "tram", "tram", "tram"], y_prob), 3)
+    0.05
+    """
+    if n_bins < 1:
+        raise ValueError(f"n_bins={n_bins!r} must be at least 1")
+    scored = check_scored(y_true, y_prob, labels, sample_weight)
+    surplus = scored.weights * (scored.confidence - scored.correct)
+    edges = np.linspace(0, 1, n_bins + 1)
+    sums, _ = np.histogram(np.clip(scored.confidence, 0, 1), bins=edges, weights=surplus)
+    return float(np.abs(sums).sum() / scored.weights.sum())
 
 
 def accuracy_interval(accuracy: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Give the Wald interval of an accuracy.
+    """Compute the Wald interval of an accuracy.
 
     Parameters
     ----------
@@ -193,8 +319,8 @@ def accuracy_interval(accuracy: float, n: int, confidence: float = 0.95) -> tupl
 
     Notes
     -----
-    The interval takes the predictions as independent, which those of clips (or seconds) of one
-    place are not: it is then too narrow. It is the one that the challenge publishes.
+    The interval takes the predictions as independent, which those of clips (or segments) of one
+    recording location are not: it is then too narrow. It is the one that the challenge publishes.
 
     Examples
     --------

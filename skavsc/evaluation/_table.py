@@ -2,47 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import joblib
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv, cross_validate
-from sklearn.utils.metadata_routing import get_routing_for_object
+from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_consistent_length
-from tqdm import tqdm
 
-from skavsc._sklearn_compat import _routing_enabled
-from skavsc.evaluation._metrics import (
-    accuracy_interval,
-    macro_log_loss,
-    macro_log_loss_scorer,
-)
-from skavsc.fusion._params import fit_params
-
-_SCORING = {"accuracy": "accuracy", "macro_log_loss": macro_log_loss_scorer}
+from skavsc.evaluation._cross_validation import Fold, check_folds, fit_and_predict
+from skavsc.evaluation._metrics import accuracy_interval, check_scored, macro_log_loss
 
 
 class FoldScore(NamedTuple):
-    """What one classifier reached on one fold."""
+    """The scores of one classifier on one fold."""
 
     accuracy: float
     macro_log_loss: float
     n_clips: int
     fit_time: float = np.nan
-
-
-def _group_params(estimator: Any, groups: ArrayLike | None) -> dict[str, Any]:
-    """Give what ``cross_validate`` hands to the estimator's ``fit`` for its inner folds."""
-    if groups is None:
-        return {}
-    if _routing_enabled():
-        wants = get_routing_for_object(estimator).consumes("fit", ["groups"])
-        return {"groups": groups} if wants else {}
-    return fit_params(estimator, groups=np.asarray(groups))
 
 
 def results_table(
@@ -52,28 +32,32 @@ def results_table(
     *,
     groups: ArrayLike | None = None,
     cv: Any = 5,
+    sample_weight: ArrayLike | None = None,
     n_jobs: int | None = None,
-    verbose: int | bool = 0,
+    verbose: int = 0,
 ) -> pd.DataFrame:
     """Cross-validate several classifiers on the same folds.
 
     Parameters
     ----------
     estimators : dict of str to classifier
-        The classifiers, with ``predict_proba``, by the names that the rows get.
+        The classifiers, with ``predict_proba``, by the names of their rows.
     X : structured array, pandas.DataFrame, array or sequence of n_clips rows
         The clips.
     y : array-like of shape (n_clips,)
         The labels.
     groups : array-like of shape (n_clips,), optional
         The recording location of each clip: none is in training and test at once. It is also
-        handed to classifiers whose ``fit`` takes ``groups``.
+        passed to classifiers whose ``fit`` takes ``groups``.
     cv : int, cross-validation splitter or iterable, default=5
         The folds. A number means stratified ones, which keep groups together if there are any.
+    sample_weight : array-like of shape (n_clips,), optional
+        The weights of the clips, at least 0, in the metrics and in the ``fit`` of classifiers that
+        take them. Weight 0 is the same as absent.
     n_jobs : int, default=None
-        The number of fits at the same time, as in joblib; None is 1.
-    verbose : bool or int, default=0
-        Whether to show a progress bar over the fits.
+        Number of fits at the same time, as in joblib; None is 1.
+    verbose : int, default=0
+        The verbosity of joblib: above 0 it reports its progress over the fits.
 
     Returns
     -------
@@ -92,6 +76,7 @@ def results_table(
     See Also
     --------
     format_results : The table as text.
+    cross_validate_scenes : All about one classifier.
 
     Examples
     --------
@@ -106,55 +91,55 @@ def results_table(
     """
     if not estimators:
         raise ValueError("estimators is empty; give a dict of names and classifiers")
-    check_consistent_length(X, y, groups)
+    check_consistent_length(X, y, groups, sample_weight)
     labels = np.asarray(y)
-    if isinstance(cv, int | np.integer):
-        splitter = StratifiedKFold(cv) if groups is None else StratifiedGroupKFold(cv)
-    else:
-        splitter = check_cv(cv, labels, classifier=True)
-    folds = list(splitter.split(np.zeros((len(labels), 1)), labels, groups))
-    places = [(name, fold) for name in estimators for fold in range(len(folds))]
-
-    def jobs() -> Iterator[Any]:
-        for name, fold in places:
-            estimator = estimators[name]
-            yield joblib.delayed(cross_validate)(
-                clone(estimator),
-                X,
-                labels,
-                cv=[folds[fold]],
-                scoring=_SCORING,
-                params=_group_params(estimator, groups),
-                error_score="raise",
-            )
-
-    run = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs())
-    bar = tqdm(run, total=len(places), desc="folds", unit="fit", disable=not verbose)
+    weights = None if sample_weight is None else np.asarray(sample_weight, dtype=float)
+    folds = check_folds(cv, labels, groups)
+    cells = [(name, fold) for name in estimators for fold in folds]
+    found = Parallel(n_jobs=n_jobs, verbose=verbose)(
+        delayed(_score)(clone(estimators[name]), X, labels, fold, groups, weights)
+        for name, fold in cells
+    )
     scores: dict[str, list[FoldScore]] = {name: [] for name in estimators}
-    for (name, fold), score in zip(places, bar, strict=True):
-        scores[name].append(
-            FoldScore(
-                accuracy=score["test_accuracy"][0],
-                macro_log_loss=-score["test_macro_log_loss"][0],
-                n_clips=len(folds[fold][1]),
-                fit_time=score["fit_time"][0],
-            )
-        )
-    rows = {name: summarise(found) for name, found in scores.items()}
+    for (name, _), score in zip(cells, found, strict=True):
+        scores[name].append(score)
+    rows = {name: summarise(of_folds) for name, of_folds in scores.items()}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("classifier")
 
 
-def fold_score(y: NDArray[Any], probabilities: NDArray[Any], classes: NDArray[Any]) -> FoldScore:
+def _score(
+    estimator: Any,
+    X: Any,
+    y: NDArray[Any],
+    fold: Fold,
+    groups: ArrayLike | None,
+    sample_weight: NDArray[np.float64] | None,
+) -> FoldScore:
+    outcome = fit_and_predict(estimator, X, y, fold, groups, sample_weight)
+    weights = None if sample_weight is None else sample_weight[fold[1]]
+    score = fold_score(y[fold[1]], outcome.probabilities, outcome.classes, weights)
+    return score._replace(fit_time=outcome.fit_time)
+
+
+def fold_score(
+    y: NDArray[Any],
+    probabilities: NDArray[Any],
+    classes: NDArray[Any],
+    sample_weight: NDArray[np.float64] | None = None,
+) -> FoldScore:
     """Score the probabilities of one fold's test clips."""
+    scored = check_scored(y, probabilities, classes, sample_weight)
     return FoldScore(
-        accuracy=float(np.mean(classes[probabilities.argmax(axis=1)] == y)),
-        macro_log_loss=macro_log_loss(y, probabilities, labels=classes),
-        n_clips=len(y),
+        accuracy=float(np.average(scored.correct, weights=scored.weights)),
+        macro_log_loss=macro_log_loss(
+            y, probabilities, labels=classes, sample_weight=sample_weight
+        ),
+        n_clips=len(scored.codes),
     )
 
 
 def summarise(scores: list[FoldScore]) -> dict[str, float]:
-    """Give the row of a table: means and deviations over folds, and what each fold gave."""
+    """Compute the row of a table: means and deviations over folds, and the scores of each fold."""
     accuracy = np.array([score.accuracy for score in scores])
     loss = np.array([score.macro_log_loss for score in scores])
     n_clips = sum(score.n_clips for score in scores)
@@ -173,19 +158,23 @@ def summarise(scores: list[FoldScore]) -> dict[str, float]:
     }
 
 
-def format_results(table: pd.DataFrame) -> str:
-    """Give a table of results as fixed-width text.
+def format_results(table: pd.DataFrame, *, published: Mapping[Any, float] | None = None) -> str:
+    """Format a table of results as text of fixed width.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        As from `results_table`.
+        As from `results_table` or `cross_validate_secrnn`.
+    published : mapping of row to float, optional
+        Accuracies in per cent to print beside those of the table, by the labels of its rows, such
+        as `PUBLISHED_ACCURACY`.
 
     Returns
     -------
     str
         One line a classifier: accuracy in per cent with its standard deviation over folds and its
-        95 % interval, macro log loss likewise, and the seconds a fold takes to fit.
+        95 % interval, macro log loss likewise, the seconds that a fold takes to fit where they are
+        known, and the published accuracy.
 
     Examples
     --------
@@ -197,17 +186,27 @@ def format_results(table: pd.DataFrame) -> str:
     ...     "fit_time": 12.0,
     ... }
     >>> print(format_results(pd.DataFrame([row], index=["late fusion"])))
-                 accuracy %    95 % interval   macro log loss   fit, s
-    late fusion  86.5 +- 1.2   85.3 .. 87.7    0.495 +- 0.030     12.0
+                  accuracy % 95 % interval   macro log loss fit, s
+    late fusion  86.5 +- 1.2  85.3 .. 87.7  0.495 +- 0.030   12.0
     """
-    names = [str(name) for name in table.index]
-    width = max([len(name) for name in names], default=0)
-    lines = [f"{'':{width}}  {'accuracy %':12}  {'95 % interval':14}  macro log loss   fit, s"]
-    for name, (_, row) in zip(names, table.iterrows(), strict=True):
-        accuracy = f"{100 * row['accuracy']:.1f} +- {100 * row['accuracy_std']:.1f}"
-        interval = f"{100 * row['accuracy_low']:.1f} .. {100 * row['accuracy_high']:.1f}"
-        loss = f"{row['macro_log_loss']:.3f} +- {row['macro_log_loss_std']:.3f}"
-        lines.append(
-            f"{name:{width}}  {accuracy:12}  {interval:14}  {loss:14}  {row['fit_time']:7.1f}"
-        )
-    return "\n".join(lines)
+    rows = table.to_dict("records")
+    columns = {
+        "accuracy %": [
+            f"{100 * row['accuracy']:.1f} +- {100 * row['accuracy_std']:.1f}" for row in rows
+        ],
+        "95 % interval": [
+            f"{100 * row['accuracy_low']:.1f} .. {100 * row['accuracy_high']:.1f}" for row in rows
+        ],
+        "macro log loss": [
+            f"{row['macro_log_loss']:.3f} +- {row['macro_log_loss_std']:.3f}" for row in rows
+        ],
+    }
+    if not table["fit_time"].isna().all():
+        columns["fit, s"] = [f"{row['fit_time']:.1f}" for row in rows]
+    if published is not None:
+        columns["published %"] = [
+            f"{published[name]:.1f}" if name in published else "-" for name in table.index
+        ]
+    index = table.index.set_names([None] * table.index.nlevels)
+    text: str = pd.DataFrame(columns, index=index).to_string()
+    return text

@@ -11,7 +11,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import LeaveOneGroupOut, cross_validate
 
-from skavsc import accuracy_interval, class_log_loss, macro_log_loss, macro_log_loss_scorer
+from skavsc import (
+    accuracy_interval,
+    class_log_loss,
+    expected_calibration_error,
+    macro_log_loss,
+    macro_log_loss_scorer,
+)
 
 LABELS = np.array(["airport", "bus", "metro"])
 
@@ -43,7 +49,33 @@ def test_every_class_counts_the_same_however_many_clips_it_has():
 def test_equal_scores_give_the_logarithm_of_the_number_of_classes():
     y_prob = np.full((3, 3), 1 / 3)
     assert macro_log_loss(LABELS, y_prob) == pytest.approx(np.log(3))
-    assert macro_log_loss(LABELS, np.eye(3)) == 0
+    assert macro_log_loss(LABELS, np.eye(3)) == pytest.approx(0)
+
+
+@given(
+    codes=arrays(np.intp, 12, elements=st.integers(0, 2)),
+    counts=arrays(np.intp, 12, elements=st.integers(0, 3)).filter(lambda counts: counts.any()),
+)
+def test_a_weight_is_a_number_of_equal_clips(codes, counts):
+    rng = np.random.default_rng(0)
+    y_true, y_prob = LABELS[codes], rng.dirichlet(np.ones(3), 12)
+    # Clips of weight 0 may be anything.
+    weighted = np.where(counts[:, None] > 0, y_prob, np.nan)
+    repeated = np.repeat(y_true, counts), np.repeat(y_prob, counts, axis=0)
+    for metric in (macro_log_loss, class_log_loss, expected_calibration_error):
+        found = metric(y_true, weighted, labels=LABELS, sample_weight=counts)
+        np.testing.assert_allclose(found, metric(*repeated, labels=LABELS))
+
+
+def test_calibration_error_of_clips_that_are_as_right_as_they_are_sure():
+    y_prob = np.tile([0.75, 0.25], (400, 1))
+    y_true = np.where(np.arange(400) < 300, "bus", "tram")
+    assert expected_calibration_error(y_true, y_prob) == pytest.approx(0)
+    assert expected_calibration_error(y_true[:300], y_prob[:300], labels=["bus", "tram"]) == (
+        pytest.approx(0.25)
+    )
+    with pytest.raises(ValueError, match="n_bins=0"):
+        expected_calibration_error(y_true, y_prob, n_bins=0)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

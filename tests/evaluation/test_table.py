@@ -1,5 +1,6 @@
 """The results table: its figures, folds, groups and text."""
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -90,7 +91,40 @@ def test_progress_is_shown_if_wanted(clips, capfd):
     results_table({"model": DummyClassifier()}, X, y, cv=2)
     assert capfd.readouterr().err == ""
     results_table({"model": DummyClassifier()}, X, y, cv=2, verbose=1)
-    assert "2/2" in capfd.readouterr().err
+    assert "out of   2" in capfd.readouterr().err
+
+
+def test_weight_0_is_the_same_as_absent(clips):
+    X, y, groups = clips
+    weights = np.where(np.arange(90) % 5, 1.0, 0.0)
+    noise = np.where(weights[:, None] > 0, X, 1e3)
+    there = weights > 0
+    folds = list(GroupKFold(3).split(X, y, groups))
+    positions = np.cumsum(there) - 1
+    inside = [tuple(positions[part[there[part]]] for part in fold) for fold in folds]
+    model = {"model": LogisticRegression()}
+    weighted = results_table(model, noise, y, cv=folds, sample_weight=weights)
+    absent = results_table(model, X[there], y[there], cv=inside)
+    assert weighted.loc["model", "n_clips"] == 72
+    pd.testing.assert_frame_equal(
+        weighted.drop(columns="fit_time"), absent.drop(columns="fit_time"), rtol=1e-3
+    )
+
+
+@pytest.mark.parametrize("backend", ["threading", "multiprocessing"])
+def test_joblib_backends_without_generators(clips, backend):
+    X, y, _ = clips
+    with joblib.parallel_config(backend, n_jobs=2):
+        table = results_table({"model": LogisticRegression()}, X, y, cv=2)
+    assert table.loc["model", "accuracy"] > 0.6
+
+
+def test_workers_keep_the_configuration(clips):
+    X, y, groups = clips
+    fusion = LateFusionClassifier([("all", LogisticRegression())], cv=GroupKFold(2))
+    with config_context(enable_metadata_routing=True):
+        table = results_table({"fusion": fusion}, X, y, groups=groups, cv=2, n_jobs=2)
+    assert table.loc["fusion", "accuracy"] > 0.6
 
 
 def test_unusable_input_is_explained(clips):
@@ -110,7 +144,7 @@ def test_text_has_a_line_a_classifier_in_columns(clips):
     table = results_table(estimators, X, y, groups=groups, cv=3)
     header, *lines = format_results(table).splitlines()
     assert [line[:13].strip() for line in lines] == list(estimators)
+    assert "fit, s" in header
     assert {len(line) for line in lines} == {len(header)}
     assert f"{100 * table.loc['chance', 'accuracy']:.1f} +-" in lines[0]
     assert f"{table.loc['a longer name', 'macro_log_loss']:.3f} +-" in lines[1]
-    assert len(format_results(table.iloc[:0]).splitlines()) == 1

@@ -1,4 +1,4 @@
-"""The published table: cells of one fold share their subnetworks and differ in the fusion."""
+"""The cross-validated SE-CRNN: fusions of one fold share their subnetworks."""
 
 import numpy as np
 import pandas as pd
@@ -9,10 +9,10 @@ from skavsc import (
     AudioSceneClassifier,
     SECRNNClassifier,
     VisualSceneClassifier,
-    format_comparison,
-    format_published,
-    published_table,
+    cross_validate_secrnn,
+    format_results,
 )
+from skavsc.evaluation import PUBLISHED_ACCURACY
 
 FRAMEWORK = SECRNNClassifier(
     AudioSceneClassifier(filters=(4, 4, 4), learning_rate=0.02, epochs=12),
@@ -35,16 +35,16 @@ def table():
     X["visual"][y == "bus", :, :3] += 2
     loud = X.copy()
     loud["audio"][y == "bus", :4] += 30
-    return published_table(
+    return cross_validate_secrnn(
+        FRAMEWORK,
         {"noise": X, "loud": loud},
         y,
         groups=groups,
         cv=[(np.arange(16), np.arange(16, 24))],
-        framework=FRAMEWORK,
     )
 
 
-def test_has_a_row_for_every_cell(table):
+def test_has_a_row_for_every_classifier(table):
     assert table.index.tolist() == [
         (kind, cell) for kind in ("noise", "loud") for cell in ("audio", "visual", "early", "late")
     ]
@@ -58,7 +58,7 @@ def test_the_visual_network_is_trained_once_a_fold(table):
     )
 
 
-def test_cells_differ_by_what_they_hear_and_see(table):
+def test_classifiers_differ_by_their_features(table):
     accuracy = table["accuracy"]
     assert accuracy["loud", "audio"] > accuracy["noise", "audio"] + 0.15
     assert accuracy["noise", "visual"] > 0.8
@@ -67,28 +67,22 @@ def test_cells_differ_by_what_they_hear_and_see(table):
     )
 
 
-def test_text_has_a_line_for_every_kind(table):
-    lines = format_published(table).splitlines()
-    assert [line.split()[0] for line in lines[1:]] == ["noise", "loud"]
-    percent = 100 * table.loc[("loud", "late"), "accuracy"]
-    assert f"{percent:.1f}" in lines[2].split()
-
-
-def test_comparison_has_the_published_figures_where_there_are_any(table):
+def test_text_has_the_published_figures_where_there_are_any(table):
     known = table.rename(index={"loud": "gammatone"}, level=0)
-    lines = format_comparison(known).splitlines()
+    lines = format_results(known, published=PUBLISHED_ACCURACY).splitlines()
     assert len(lines) == 1 + len(table)
-    by_cell = {tuple(line.split()[:2]): line.split() for line in lines[1:]}
-    assert by_cell["gammatone", "late"][-1] == "90.0"
-    assert by_cell["noise", "late"][-1] == "-"
+    late = lines[-1].split()
+    assert late[0] == "late"
+    assert late[-1] == "90.0"
+    assert lines[4].split()[-1] == "-"
     row = table.loc[("loud", "late")]
-    figures = [row["accuracy"], row["accuracy_low"], row["accuracy_high"]]
-    for figure in figures:
-        assert f"{100 * figure:.1f}" in by_cell["gammatone", "late"]
-    assert f"{row['macro_log_loss']:.3f}" in by_cell["gammatone", "late"]
+    for figure in (row["accuracy"], row["accuracy_low"], row["accuracy_high"]):
+        assert f"{100 * figure:.1f}" in late
+    assert f"{row['macro_log_loss']:.3f}" in late
+    assert "fit, s" not in lines[0]
 
 
-def test_resumes_and_judges_seconds(tmp_path, capfd):
+def test_resumes_and_scores_segments(tmp_path, capfd):
     y = np.array(["bus", "park"])[np.arange(12) % 2]
     X = np.zeros(12, dtype=[("audio", "f4", (8, 100, 1)), ("visual", "f4", (10, 6))])
     rng = np.random.default_rng(0)
@@ -100,11 +94,11 @@ def test_resumes_and_judges_seconds(tmp_path, capfd):
     )
 
     def run(features, **options):
-        table = published_table(
+        table = cross_validate_secrnn(
+            framework,
             features,
             y,
             cv=[(np.arange(8), np.arange(8, 12))],
-            framework=framework,
             memory=tmp_path,
             **options,
         )
@@ -112,11 +106,11 @@ def test_resumes_and_judges_seconds(tmp_path, capfd):
 
     clips, trained = run({"one": X})
     assert trained == 3  # audio once, and two fusions
-    seconds, trained = run({"one": X}, unit="second")
+    segments, trained = run({"one": X}, unit="segment")
     assert trained == 0
     assert clips.loc[("one", "audio"), "n_clips"] == 4
-    assert seconds.loc[("one", "audio"), "n_clips"] == 8
-    assert seconds.loc[("one", "visual"), "n_clips"] == 7
+    assert segments.loc[("one", "audio"), "n_clips"] == 8
+    assert segments.loc[("one", "visual"), "n_clips"] == 7
     other = X.copy()
     other["audio"] += 5 * rng.random(X["audio"].shape)
     both, trained = run({"one": X, "other": other})
@@ -125,11 +119,11 @@ def test_resumes_and_judges_seconds(tmp_path, capfd):
 
 
 def test_unit_must_be_known():
-    with pytest.raises(ValueError, match=r'unit=.frame. must be "clip" or "second"'):
-        published_table({"one": np.zeros(1, dtype=[("audio", "f4", 1)])}, ["a"], unit="frame")
+    with pytest.raises(ValueError, match=r'unit=.frame. must be "clip" or "segment"'):
+        cross_validate_secrnn(FRAMEWORK, {"one": np.zeros(1)}, ["a"], unit="frame")
 
 
 def test_lengths_must_agree():
     X = np.zeros(3, dtype=[("audio", "f4", (8, 50, 1)), ("visual", "f4", (5, 6))])
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
-        published_table({"one": X}, ["a", "b"])
+        cross_validate_secrnn(FRAMEWORK, {"one": X}, ["a", "b"])

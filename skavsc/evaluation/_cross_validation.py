@@ -1,0 +1,198 @@
+"""Fitting a classifier on the training clips of a fold, and predicting the clips held out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
+from sklearn.pipeline import Pipeline
+from sklearn.utils.metadata_routing import get_routing_for_object
+
+from skavsc._sklearn_compat import BaseSearchCV, _routing_enabled, _safe_indexing
+from skavsc.fusion._params import fit_params
+
+Fold = tuple[NDArray[np.intp], NDArray[np.intp]]
+
+
+@dataclass
+class Outcome:
+    """What a classifier fitted on one fold predicts for the clips held out."""
+
+    estimator: Any
+    classes: NDArray[Any]
+    probabilities: NDArray[Any]
+    segments: NDArray[Any] | None
+    fit_time: float
+    predict_time: float
+    without: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+
+def check_folds(cv: Any, y: NDArray[Any], groups: ArrayLike | None) -> list[Fold]:
+    """Return the training and test rows of every fold."""
+    if isinstance(cv, int | np.integer):
+        cv = StratifiedKFold(cv) if groups is None else StratifiedGroupKFold(cv)
+    splitter = check_cv(cv, y, classifier=True)
+    return [
+        (np.arange(len(y))[train], np.arange(len(y))[test])
+        for train, test in splitter.split(np.zeros((len(y), 1)), y, groups)
+    ]
+
+
+def fit_and_predict(
+    estimator: Any,
+    X: Any,
+    y: NDArray[Any],
+    fold: Fold,
+    groups: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    *,
+    modalities: Sequence[str] = (),
+    segments: bool = False,
+) -> Outcome:
+    """Fit a classifier on the training clips of a fold and predict its test clips.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Unfitted, with ``predict_proba``; it is fitted itself.
+    X : structured array, pandas.DataFrame, array or sequence of n_clips rows
+        The clips.
+    y : ndarray of shape (n_clips,)
+        The labels.
+    fold : tuple of (ndarray, ndarray)
+        The rows to train on and those to predict.
+    groups : array-like of shape (n_clips,), optional
+        The recording locations, for estimators whose ``fit`` takes them.
+    sample_weight : array-like of shape (n_clips,), optional
+        The weights of the clips, for estimators whose ``fit`` takes them.
+    modalities : sequence of str, default=()
+        Columns or fields of X, each of which the clips are also predicted without.
+    segments : bool, default=False
+        Whether the probabilities of the segments are computed too, where the classifier has them.
+
+    Returns
+    -------
+    Outcome
+        The predictions, in the order of ``fold[1]``.
+    """
+    train, test = fold
+    params = _fit_params(estimator, train, groups=groups, sample_weight=sample_weight)
+    started = time.perf_counter()
+    estimator.fit(_safe_indexing(X, train), y[train], **params)
+    fitted = time.perf_counter()
+    clips = _safe_indexing(X, test)
+    classifier, features = final_classifier(estimator, clips)
+    probabilities = classifier.predict_proba(features)
+    predicted = time.perf_counter()
+    of_segments = None
+    if segments and hasattr(classifier, "predict_proba_segments"):
+        of_segments = classifier.predict_proba_segments(features)
+    return Outcome(
+        estimator=estimator,
+        classes=estimator.classes_,
+        probabilities=probabilities,
+        segments=of_segments,
+        fit_time=fitted - started,
+        predict_time=predicted - fitted,
+        without={name: _predict_without(estimator, clips, name, modalities) for name in modalities},
+    )
+
+
+def final_classifier(estimator: Any, X: Any) -> tuple[Any, Any]:
+    """Return the classifier at the end of a fitted pipeline or search, and what it is given.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Fitted: a Pipeline, a search, or any other classifier.
+    X : structured array, pandas.DataFrame, array or sequence of n_clips rows
+        The clips.
+
+    Returns
+    -------
+    classifier : classifier
+        The classifier itself.
+    features : array-like of n_clips rows
+        X as the steps before it transform it.
+    """
+    if isinstance(estimator, BaseSearchCV):
+        return final_classifier(estimator.best_estimator_, X)
+    if isinstance(estimator, Pipeline):
+        features = estimator[:-1].transform(X) if len(estimator) > 1 else X
+        return final_classifier(estimator[-1], features)
+    return estimator, X
+
+
+def _fit_params(estimator: Any, rows: NDArray[np.intp], **metadata: Any) -> dict[str, Any]:
+    """Return the metadata that an estimator's ``fit`` takes, of some rows, named as it names it."""
+    given = {
+        name: np.asarray(values)[rows] for name, values in metadata.items() if values is not None
+    }
+    if _routing_enabled():
+        wanted = get_routing_for_object(estimator).consumes("fit", list(given))
+        return {name: given[name] for name in wanted}
+    return fit_params(estimator, **given)
+
+
+def _predict_without(
+    estimator: Any, X: Any, modality: str, modalities: Sequence[str]
+) -> NDArray[Any]:
+    """Predict clips without a modality; NaN for those that have no other one."""
+    left = has_modality(X, [name for name in modalities if name != modality])
+    probabilities = np.full((len(left), len(estimator.classes_)), np.nan)
+    if left.any():
+        rows = _safe_indexing(without_modality(X, modality), np.flatnonzero(left))
+        probabilities[left] = estimator.predict_proba(rows)
+    return probabilities
+
+
+def has_modality(X: Any, modalities: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which clips have at least one of some modalities."""
+    there = np.zeros(len(X), dtype=bool)
+    for name in modalities:
+        values = X[name].to_numpy() if isinstance(X, pd.DataFrame) else X[name]
+        there |= ~pd.isna(values).reshape(len(X), -1).all(axis=1)
+    return there
+
+
+def without_modality(X: Any, modality: str) -> Any:
+    """Return a copy of the clips that lacks a modality.
+
+    Parameters
+    ----------
+    X : pandas.DataFrame or structured array of n_clips rows
+        The clips.
+    modality : str
+        The column, which becomes None, or the field, which becomes NaN (None where it holds
+        objects).
+
+    Returns
+    -------
+    pandas.DataFrame or structured array of n_clips rows
+        The clips without the modality.
+
+    Raises
+    ------
+    ValueError
+        If X has no such column or field.
+    """
+    if isinstance(X, pd.DataFrame):
+        names = list(X.columns)
+    else:
+        names = list(getattr(getattr(X, "dtype", None), "names", None) or ())
+    if modality not in names:
+        raise ValueError(
+            f"modality {modality!r} is no column or field of X, which has {names}; give X as a "
+            "clip table (DataFrame) or as a structured array"
+        )
+    if isinstance(X, pd.DataFrame):
+        return X.assign(**{modality: None})
+    copy = X.copy()
+    copy[modality] = None if copy.dtype[modality].hasobject else np.nan
+    return copy
