@@ -1,8 +1,12 @@
+from ._comparison import compare_scenes as compare_scenes
 from ._metrics import accuracy_interval as accuracy_interval
 from ._metrics import class_log_loss as class_log_loss
 from ._metrics import expected_calibration_error as expected_calibration_error
 from ._metrics import macro_log_loss as macro_log_loss
 from ._metrics import macro_log_loss_scorer as macro_log_loss_scorer
+from ._scene_report import SceneReport as SceneReport
+from ._scenes import cross_validate_scenes as cross_validate_scenes
+from ._scenes import scene_report as scene_report
 from ._secrnn import PUBLISHED_ACCURACY as PUBLISHED_ACCURACY
 from ._secrnn import cross_validate_secrnn as cross_validate_secrnn
 from ._submission import read_submission as read_submission

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,13 +24,13 @@ Fold = tuple[NDArray[np.intp], NDArray[np.intp]]
 class Outcome:
     """What a classifier fitted on one fold predicts for the clips held out."""
 
-    estimator: Any
     classes: NDArray[Any]
     probabilities: NDArray[Any]
     segments: NDArray[Any] | None
     fit_time: float
     predict_time: float
-    without: dict[str, NDArray[Any]] = field(default_factory=dict)
+    without: dict[str, NDArray[Any]]
+    histories: dict[str, dict[str, list[float]]]
 
 
 def check_folds(cv: Any, y: NDArray[Any], groups: ArrayLike | None) -> list[Fold]:
@@ -53,7 +53,6 @@ def fit_and_predict(
     sample_weight: ArrayLike | None = None,
     *,
     modalities: Sequence[str] = (),
-    segments: bool = False,
 ) -> Outcome:
     """Fit a classifier on the training clips of a fold and predict its test clips.
 
@@ -73,8 +72,6 @@ def fit_and_predict(
         The weights of the clips, for estimators whose ``fit`` takes them.
     modalities : sequence of str, default=()
         Columns or fields of X, each of which the clips are also predicted without.
-    segments : bool, default=False
-        Whether the probabilities of the segments are computed too, where the classifier has them.
 
     Returns
     -------
@@ -91,17 +88,48 @@ def fit_and_predict(
     probabilities = classifier.predict_proba(features)
     predicted = time.perf_counter()
     of_segments = None
-    if segments and hasattr(classifier, "predict_proba_segments"):
+    if hasattr(classifier, "predict_proba_segments"):
         of_segments = classifier.predict_proba_segments(features)
     return Outcome(
-        estimator=estimator,
         classes=estimator.classes_,
         probabilities=probabilities,
         segments=of_segments,
         fit_time=fitted - started,
         predict_time=predicted - fitted,
-        without={name: _predict_without(estimator, clips, name, modalities) for name in modalities},
+        without={name: _predict_without(estimator, clips, name) for name in modalities},
+        histories=training_histories(classifier),
     )
+
+
+def training_histories(classifier: Any) -> dict[str, dict[str, list[float]]]:
+    """Return the loss and accuracy after each epoch of every stage of the training.
+
+    Parameters
+    ----------
+    classifier : classifier
+        Fitted, with ``history_`` where it is a network; its parts are ``audio_`` and ``visual_``
+        of the framework, or the ``estimators_`` of an ensemble.
+
+    Returns
+    -------
+    dict of str to dict
+        The histories by the name of the stage; empty without networks.
+    """
+    while isinstance(classifier, Pipeline | BaseSearchCV):
+        searched = isinstance(classifier, BaseSearchCV)
+        classifier = classifier.best_estimator_ if searched else classifier[-1]
+    parts = {name: getattr(classifier, f"{name}_", None) for name in ("audio", "visual")}
+    names = [name for name, *_ in getattr(classifier, "estimators", None) or ()]
+    fitted = getattr(classifier, "estimators_", ())
+    if len(names) == len(fitted):
+        parts.update(zip(names, fitted, strict=True))
+    histories = {}
+    for name, part in parts.items():
+        for stage, history in ({} if part is None else training_histories(part)).items():
+            histories[name if stage == "network" else f"{name}, {stage}"] = history
+    if hasattr(classifier, "history_"):
+        histories["fusion" if histories else "network"] = classifier.history_
+    return histories
 
 
 def final_classifier(estimator: Any, X: Any) -> tuple[Any, Any]:
@@ -140,11 +168,16 @@ def _fit_params(estimator: Any, rows: NDArray[np.intp], **metadata: Any) -> dict
     return fit_params(estimator, **given)
 
 
-def _predict_without(
-    estimator: Any, X: Any, modality: str, modalities: Sequence[str]
-) -> NDArray[Any]:
+def _predict_without(estimator: Any, X: Any, modality: str) -> NDArray[Any]:
     """Predict clips without a modality; NaN for those that have no other one."""
-    left = has_modality(X, [name for name in modalities if name != modality])
+    names = _names(X)
+    if isinstance(X, pd.DataFrame):
+        names = [name for name in names if name in ("audio", "video")]
+    left = np.zeros(len(X), dtype=bool)
+    for name in names:
+        if name != modality:
+            values = X[name].to_numpy() if isinstance(X, pd.DataFrame) else X[name]
+            left |= ~pd.isna(values).reshape(len(X), -1).all(axis=1)
     probabilities = np.full((len(left), len(estimator.classes_)), np.nan)
     if left.any():
         rows = _safe_indexing(without_modality(X, modality), np.flatnonzero(left))
@@ -152,13 +185,21 @@ def _predict_without(
     return probabilities
 
 
-def has_modality(X: Any, modalities: Sequence[str]) -> NDArray[np.bool_]:
-    """Return which clips have at least one of some modalities."""
-    there = np.zeros(len(X), dtype=bool)
-    for name in modalities:
-        values = X[name].to_numpy() if isinstance(X, pd.DataFrame) else X[name]
-        there |= ~pd.isna(values).reshape(len(X), -1).all(axis=1)
-    return there
+def _names(X: Any) -> list[str]:
+    """Return the columns of a clip table, or the fields of a structured array."""
+    if isinstance(X, pd.DataFrame):
+        return list(X.columns)
+    return list(getattr(getattr(X, "dtype", None), "names", None) or ())
+
+
+def check_modalities(X: Any, modalities: Sequence[str]) -> None:
+    """Raise if X lacks a column or field of a modality."""
+    for modality in modalities:
+        if modality not in _names(X):
+            raise ValueError(
+                f"modality {modality!r} is no column or field of X, which has {_names(X)}; give X "
+                "as a clip table (DataFrame) or as a structured array"
+            )
 
 
 def without_modality(X: Any, modality: str) -> Any:
@@ -176,21 +217,7 @@ def without_modality(X: Any, modality: str) -> Any:
     -------
     pandas.DataFrame or structured array of n_clips rows
         The clips without the modality.
-
-    Raises
-    ------
-    ValueError
-        If X has no such column or field.
     """
-    if isinstance(X, pd.DataFrame):
-        names = list(X.columns)
-    else:
-        names = list(getattr(getattr(X, "dtype", None), "names", None) or ())
-    if modality not in names:
-        raise ValueError(
-            f"modality {modality!r} is no column or field of X, which has {names}; give X as a "
-            "clip table (DataFrame) or as a structured array"
-        )
     if isinstance(X, pd.DataFrame):
         return X.assign(**{modality: None})
     copy = X.copy()

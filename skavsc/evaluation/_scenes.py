@@ -1,0 +1,236 @@
+"""From a classifier, or from its predictions, to a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import check_consistent_length
+
+from skavsc.evaluation._cross_validation import Fold, check_folds, check_modalities, fit_and_predict
+from skavsc.evaluation._metrics import check_scored
+from skavsc.evaluation._scene_report import SceneReport
+
+
+def cross_validate_scenes(
+    estimator: Any,
+    X: Any,
+    y: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    cv: Any = 5,
+    sample_weight: ArrayLike | None = None,
+    modalities: Sequence[str] = (),
+    clips: pd.DataFrame | None = None,
+    name: str | None = None,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+) -> SceneReport:
+    """Predict every clip by a classifier that was fitted without its recording location.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Unfitted, with ``predict_proba``; a copy is fitted for each fold.
+    X : structured array, pandas.DataFrame, array or sequence of n_clips rows
+        The clips.
+    y : array-like of shape (n_clips,)
+        The labels.
+    groups : array-like of shape (n_clips,), optional
+        The recording location of each clip: none is in training and test at once. It is also
+        passed to classifiers whose ``fit`` takes ``groups``. By default each clip is a location.
+    cv : int, cross-validation splitter or iterable, default=5
+        The folds, in which a clip is tested once at most. A number means stratified ones, which
+        keep groups together if there are any.
+    sample_weight : array-like of shape (n_clips,), optional
+        The weights of the clips, at least 0, in the metrics and in the ``fit`` of classifiers that
+        take them. Weight 0 is the same as absent.
+    modalities : sequence of str, default=()
+        Columns of a clip table, or fields of a structured array, such as ``("audio", "video")``.
+        The clips are also predicted without each of them (None or NaN), for which the classifier
+        must be able to do without.
+    clips : pandas.DataFrame of n_clips rows, optional
+        The clip table, for the media of the HTML report and for `SceneReport.by`. By default X,
+        if that is a DataFrame.
+    name : str, optional
+        The name of the system; by default the type of the classifier.
+    n_jobs : int, default=None
+        Number of folds at the same time, as in joblib; None is 1.
+    verbose : int, default=0
+        The verbosity of joblib: above 0 it reports its progress over the folds.
+
+    Returns
+    -------
+    SceneReport
+        The out-of-fold probabilities, of segments too where the classifier has
+        ``predict_proba_segments``, and the tables that are made of them.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a clip is tested twice, or X has no such modality.
+    MissingModalityError
+        If the classifier cannot do without a modality.
+
+    See Also
+    --------
+    scene_report : The report of predictions that are there already.
+    results_table : Several classifiers on the same folds.
+
+    Notes
+    -----
+    A class that a fold was not trained on has probability 0 there.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from skavsc.evaluation import cross_validate_scenes
+    >>> X, y = load_iris(return_X_y=True)
+    >>> report = cross_validate_scenes(GaussianNB(), X, y, cv=3)
+    >>> report.by_class()["accuracy"].tolist()
+    [1.0, 0.9, 0.92]
+    """
+    check_consistent_length(X, y, groups, sample_weight, clips)
+    check_modalities(X, modalities)
+    truth = np.asarray(y)
+    classes = np.unique(truth)
+    folds = check_folds(cv, truth, groups)
+    if len(np.unique(tested := np.concatenate([test for _, test in folds]))) < len(tested):
+        raise ValueError(f"cv={cv!r} tests a clip more than once; use a partition, without repeats")
+    outcomes = Parallel(n_jobs=n_jobs, verbose=verbose)(
+        delayed(fit_and_predict)(
+            clone(estimator), X, truth, fold, groups, sample_weight, modalities=modalities
+        )
+        for fold in folds
+    )
+    table = X if clips is None and isinstance(X, pd.DataFrame) else clips
+
+    def joined(values: list[NDArray[Any] | None]) -> NDArray[Any] | None:
+        """Join what the folds gave, columns in the order of all classes."""
+        there = [found for found in values if found is not None]
+        if not there:
+            return None
+        # Clips of one fold may have fewer segments than those of another.
+        inner = tuple(np.max([found.shape[1:-1] for found in there], axis=0).astype(int))
+        result = np.full((len(truth), *inner, len(classes)), np.nan, dtype=np.result_type(*there))
+        for (_, test), outcome, found in zip(folds, outcomes, values, strict=True):
+            if found is None:
+                continue
+            known = np.searchsorted(classes, outcome.classes)
+            aligned = np.zeros((*found.shape[:-1], len(classes)), dtype=result.dtype)
+            aligned[..., known] = found
+            aligned[np.isnan(found[..., 0])] = np.nan
+            of_fold: Any = (test, *(slice(size) for size in found.shape[1:-1]))
+            result[of_fold] = aligned
+        return result
+
+    report = scene_report(
+        truth,
+        joined([outcome.probabilities for outcome in outcomes]),  # type: ignore[arg-type]
+        labels=classes,
+        groups=groups,
+        clips=table,
+        segments=joined([outcome.segments for outcome in outcomes]),
+        sample_weight=sample_weight,
+        folds=folds,
+        name=type(estimator).__name__ if name is None else name,
+    )
+    for modality in modalities:
+        without = joined([outcome.without[modality] for outcome in outcomes])
+        assert without is not None
+        report.without[modality] = without
+    report.fit_times = [outcome.fit_time for outcome in outcomes]
+    report.predict_times = [outcome.predict_time for outcome in outcomes]
+    report.histories = [outcome.histories for outcome in outcomes]
+    report.estimator = repr(estimator)
+    return report
+
+
+def scene_report(
+    y_true: ArrayLike,
+    y_prob: ArrayLike,
+    *,
+    labels: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    clips: pd.DataFrame | None = None,
+    segments: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    folds: Sequence[Fold] = (),
+    name: str = "classifier",
+) -> SceneReport:
+    """Make a report of predictions that are there already.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_clips,)
+        The true labels.
+    y_prob : array-like of shape (n_clips, n_labels)
+        Probabilities in [0, 1] of clips that were not trained on; rows sum to 1. A row of NaN is a
+        clip that is not predicted.
+    labels : array-like of shape (n_labels,), optional
+        The labels of the columns, in their order. By default the sorted labels in ``y_true``.
+    groups : array-like of shape (n_clips,), optional
+        The recording locations; by default each clip is one of its own.
+    clips : pandas.DataFrame of n_clips rows, optional
+        The clip table, for the media of the HTML report and for `SceneReport.by`.
+    segments : array-like of shape (n_clips, n_segments, n_labels), optional
+        The probabilities of the segments, as from ``predict_proba_segments``; NaN where there is
+        none.
+    sample_weight : array-like of shape (n_clips,), optional
+        The weights of the clips, at least 0. Weight 0 is the same as absent.
+    folds : sequence of (ndarray, ndarray), default=()
+        The training and test rows of each fold.
+    name : str, default="classifier"
+        The name of the system.
+
+    Returns
+    -------
+    SceneReport
+        The report.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, ``y_true`` holds a label that is not in ``labels``, or ``y_prob`` is not
+        made of probabilities.
+
+    See Also
+    --------
+    cross_validate_scenes : The report of a classifier that is yet to be fitted.
+
+    Examples
+    --------
+    >>> from skavsc.evaluation import scene_report
+    >>> report = scene_report(["bus", "tram"], [[0.9, 0.1], [0.2, 0.8]], groups=["a", "b"])
+    >>> report.summary().loc["clips", ["accuracy", "macro_log_loss"]].round(3).tolist()
+    [1.0, 0.164]
+    """
+    truth = np.asarray(y_true)
+    # Log losses are bounded by the precision of the probabilities, which is kept.
+    probabilities = np.asarray(y_prob)
+    if probabilities.dtype.kind != "f":
+        probabilities = probabilities.astype(np.float64)
+    check_consistent_length(truth, probabilities, groups, clips, segments, sample_weight)
+    columns = np.unique(truth) if labels is None else np.asarray(labels)
+    weights = np.ones(len(truth)) if sample_weight is None else np.asarray(sample_weight, float)
+    there = ~np.isnan(probabilities).all(axis=1)
+    check_scored(truth[there], probabilities[there], columns, weights[there])
+    order = np.argsort(columns)
+    table = pd.DataFrame(index=range(len(truth))) if clips is None else clips
+    return SceneReport(
+        classes=columns[order],
+        y=truth,
+        probabilities=probabilities[:, order],
+        groups=np.arange(len(truth)) if groups is None else np.asarray(groups),
+        sample_weight=weights,
+        clips=table.reset_index(drop=True),
+        segments=None if segments is None else np.asarray(segments)[..., order],
+        folds=list(folds),
+        name=name,
+    )
