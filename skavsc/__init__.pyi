@@ -6,6 +6,7 @@ from . import exceptions as exceptions
 from . import fusion as fusion
 from . import media as media
 from . import networks as networks
+from . import pooling as pooling
 from . import visual as visual
 from .audio import GammatoneMelTransformer as GammatoneMelTransformer
 from .classifiers import AudioSceneClassifier as AudioSceneClassifier
@@ -27,6 +28,7 @@ from .evaluation import results_table as results_table
 from .evaluation import write_submission as write_submission
 from .fusion import LateFusionClassifier as LateFusionClassifier
 from .fusion import ModalityUnion as ModalityUnion
+from .pooling import TimePooling as TimePooling
 from .visual import ImageEmbedder as ImageEmbedder
 from .visual import VGGPlacesEmbedder as VGGPlacesEmbedder
 from .visual import VideoFrameSampler as VideoFrameSampler

@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, va
 from sklearn.utils.metadata_routing import _raise_for_params, _routing_enabled
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import (
+    _check_feature_names_in,
     _check_response_method,
     _check_sample_weight,
     _num_samples,
@@ -30,6 +31,7 @@ __all__ = [
     "_BaseComposition",
     "_BaseHeterogeneousEnsemble",
     "_VisualBlock",
+    "_check_feature_names_in",
     "_check_response_method",
     "_check_sample_weight",
     "_fit_context",
