@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 __all__ = [
+    "CacheWarning",
     "ClipTableError",
     "MediaError",
     "MediaNotFoundError",
@@ -70,6 +71,10 @@ class WeightsNotFoundError(WeightsError, FileNotFoundError):
 
 class SkavscWarning(UserWarning):
     """Base of all warnings of this package."""
+
+
+class CacheWarning(SkavscWarning):
+    """A cache that cannot be written: what it would hold is computed again."""
 
 
 class MissingClipWarning(SkavscWarning):

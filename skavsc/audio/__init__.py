@@ -1,4 +1,4 @@
-"""Sound to features: gammatone and log-mel spectrograms."""
+"""Features of sound: gammatone and log-mel spectrograms."""
 
 import lazy_loader as _lazy
 

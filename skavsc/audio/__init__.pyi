@@ -1,2 +1,2 @@
-from ._display import plot_clip as plot_clip
+from ._plot import plot_clip as plot_clip
 from ._transformer import GammatoneMelTransformer as GammatoneMelTransformer

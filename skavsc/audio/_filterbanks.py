@@ -1,18 +1,22 @@
-"""The two filterbanks: gammatone on the ERB scale, triangles on the mel scale."""
+"""The two filterbanks: gammatone filters on the ERB scale, triangles on the mel scale."""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from gammatone.filters import centre_freqs, make_erb_filters
 from numpy.typing import NDArray
 
+from skavsc.audio._kernels import gammatone_energies, group_bands
+from skavsc.audio._numba_cache import import_librosa
+
 Array = NDArray[np.float64]
 
 
 def gammatone_centres(sample_rate: int, n_bands: int, f_min: float, f_max: float) -> Array:
-    """Give the centre frequencies, in Hz, highest first."""
+    """Return the centre frequencies in Hz, highest first."""
     # Rounding takes the lowest one a hair below f_min.
     return np.maximum(centre_freqs(sample_rate, n_bands, f_min, f_max), f_min)
 
@@ -29,7 +33,7 @@ def gammatone_sections(
         Section k is ``(1 + sections[k] z) / (1 + sections[4] z + sections[5] z**2)``,
         with z the delay by one sample.
     gain : ndarray of shape (n_bands,)
-        What the cascade of the four is multiplied with.
+        The factor of the cascade of the four.
     """
     table = make_erb_filters(sample_rate, gammatone_centres(sample_rate, n_bands, f_min, f_max)).T
     leading = table[0]
@@ -37,51 +41,59 @@ def gammatone_sections(
     return sections, leading**4 / table[9]
 
 
-@lru_cache(maxsize=8)
-def gammatone_weights(
-    sample_rate: int, n_fft: int, n_bands: int, f_min: float, f_max: float
+def gammatone_powers(
+    pair: NDArray[Any], window: int, hop: int, sections: Array, gain: Array
 ) -> Array:
-    """Give the squared frequency response of each band, (n_bands, n_fft // 2 + 1)."""
-    sections, gain = gammatone_sections(sample_rate, n_bands, f_min, f_max)
-    delay = np.exp(-2j * np.pi * np.arange(n_fft // 2 + 1) / n_fft)
-    poles = 1 + sections[4, :, None] * delay + sections[5, :, None] * delay**2
-    zeros = 1 + sections[:4, :, None] * delay
-    return np.asarray(np.abs(gain[:, None] * zeros.prod(axis=0) / poles**4) ** 2)
+    """Compute the mean square of each band signal over each whole window.
 
+    Parameters
+    ----------
+    pair : ndarray of shape (1 or 2, n_samples)
+        One or two signals; a missing second one is silence.
+    window, hop : int
+        The samples of a window and between the beginnings of two.
+    sections, gain : ndarray
+        The filters, from ``gammatone_sections``.
 
-# Slaney's mel scale: linear to 1 kHz (mel 15), 27 steps for a factor of 6.4 above.
-_LINEAR = 200 / 3
-_LOG_FROM_MEL = 15.0
-_LOG_STEP = np.log(6.4) / 27
-
-
-def _mel_from_hertz(frequency: float) -> float:
-    mel = frequency / _LINEAR
-    if mel > _LOG_FROM_MEL:
-        mel = _LOG_FROM_MEL + np.log(mel / _LOG_FROM_MEL) / _LOG_STEP
-    return float(mel)
-
-
-def _mel_edges(n_bands: int, f_min: float, f_max: float) -> Array:
-    mels = np.linspace(_mel_from_hertz(f_min), _mel_from_hertz(f_max), n_bands + 2)
-    above = np.maximum(mels - _LOG_FROM_MEL, 0.0)
-    return _LINEAR * np.minimum(mels, _LOG_FROM_MEL) * np.exp(_LOG_STEP * above)
+    Returns
+    -------
+    ndarray of shape (3, n_windows, n_bands), float64
+        Of the first signal, of the second and of their difference.
+    """
+    # Energies are summed once over blocks that divide both window and hop.
+    block = int(np.gcd(window, hop))
+    blocks_a_window, blocks_a_hop = window // block, hop // block
+    n_windows = 1 + (pair.shape[1] - window) // hop
+    n_blocks = (n_windows - 1) * blocks_a_hop + blocks_a_window
+    padded = np.zeros((2, 1 + n_blocks * block))
+    padded[: len(pair), 1:] = pair[:, : n_blocks * block]
+    energies = gammatone_energies(padded, group_bands(sections), block, n_blocks)
+    starts = np.arange(n_windows) * blocks_a_hop
+    windows = sum(energies[:, starts + i, : len(gain)] for i in range(blocks_a_window))
+    return np.asarray(windows * (gain**2 / window))
 
 
 def mel_centres(n_bands: int, f_min: float, f_max: float) -> Array:
-    """Give the frequencies of the peaks of the triangles, in Hz, lowest first."""
-    return _mel_edges(n_bands, f_min, f_max)[1:-1]
+    """Return the centre frequencies of the triangles in Hz, lowest first."""
+    return np.asarray(import_librosa().mel_frequencies(n_bands + 2, fmin=f_min, fmax=f_max)[1:-1])
 
 
 @lru_cache(maxsize=8)
 def mel_triangles(
     sample_rate: int, n_fft: int, n_bands: int, f_min: float, f_max: float
-) -> tuple[NDArray[np.int64], Array, Array]:
-    """Design triangles of equal area, for ``triangle_powers``: starts, rising and norms."""
-    bins = np.fft.rfftfreq(n_fft, 1 / sample_rate)
-    edges = _mel_edges(n_bands, f_min, f_max)
-    starts = np.searchsorted(bins, edges)
-    segment = np.clip(np.searchsorted(edges, bins, side="right") - 1, 0, n_bands)
-    rising = (bins - edges[segment]) / np.diff(edges)[segment]
-    norms = 2 / (edges[2:] - edges[:-2])
-    return starts, rising, norms
+) -> tuple[Array, NDArray[np.int64]]:
+    """Design triangles of equal area on Slaney's mel scale.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_bands, n_fft // 2 + 1)
+        The weight of each bin of a power spectrum.
+    bounds : ndarray of shape (n_bands, 2)
+        The first bin of each triangle and the one after its last.
+    """
+    weights = import_librosa().filters.mel(
+        sr=sample_rate, n_fft=n_fft, n_mels=n_bands, fmin=f_min, fmax=f_max, dtype=np.float64
+    )
+    used = weights > 0
+    first = used.argmax(axis=1)
+    return weights, np.stack([first, first + used.sum(axis=1)], axis=1)

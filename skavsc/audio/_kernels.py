@@ -1,18 +1,19 @@
 """Compiled inner loops: the gammatone recursion and the sliding median.
 
-Each kernel runs in one thread and lets go of Python's lock. It is compiled at its first call
-on a machine and kept on disk beside this file (or in numba's cache folder if that is not
-writable). ``contract`` lets the compiler fuse a product and a sum, which rounds once instead of
-twice; no other liberty is taken.
+Each kernel runs in one thread and releases the global interpreter lock. It is compiled at its
+first call on a machine and kept on disk, beside this file or in numba's cache folder.
+``contract`` lets the compiler fuse a product and a sum, which rounds once instead of twice; no
+other liberty is taken but where it is said.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from skavsc.audio._numba_cache import compiled
 
 # Bands filtered side by side: one AVX-512 register of float64, or two of AVX2.
 LANES = 8
@@ -32,11 +33,9 @@ MEDIAN_SIZE = 31
 # Columns that are sorted side by side.
 _COLUMNS = 64
 
-_compiled = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-
 
 def _aligned_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Make an array on a cache line's boundary.
+    """Return zeros that begin on a cache line's boundary.
 
     Rows that straddle two lines cannot be handed from a store to the next load: 14x slower.
     """
@@ -46,7 +45,7 @@ def _aligned_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]
     return buffer[start : start + n_bytes].view(dtype).reshape(shape)
 
 
-@_compiled
+@compiled("contract")
 def _one_sample(work, memory, lane, before, x):  # type: ignore[no-untyped-def]
     """Pass one sample through the four sections of one band and one channel."""
     b1 = work[4, lane]
@@ -61,7 +60,7 @@ def _one_sample(work, memory, lane, before, x):  # type: ignore[no-untyped-def]
     return x
 
 
-@_compiled
+@compiled("contract")
 def _two_samples(work, memory, lane, before, x0, x1):  # type: ignore[no-untyped-def]
     """Pass two samples, so that the filter memory is loaded and stored half as often."""
     b1 = work[4, lane]
@@ -78,7 +77,7 @@ def _two_samples(work, memory, lane, before, x0, x1):  # type: ignore[no-untyped
     return x0, x1
 
 
-@_compiled
+@compiled("contract")
 def gammatone_energies(signals, groups, block, n_blocks):  # type: ignore[no-untyped-def]
     """Sum the squared band signals of two channels and of their difference over blocks.
 
@@ -133,19 +132,19 @@ def gammatone_energies(signals, groups, block, n_blocks):  # type: ignore[no-unt
     return energies
 
 
-@_compiled
+@compiled("contract")
 def _mirrored(row, n_rows):  # type: ignore[no-untyped-def]
     """Reflect a row number at the edges: ... 1 0 | 0 1 ... n-1 | n-1 n-2 ..."""
     row %= 2 * n_rows
     return row if row < n_rows else 2 * n_rows - 1 - row
 
 
-@_compiled
+@compiled("contract")
 def _slide(values, window, extra):  # type: ignore[no-untyped-def]
-    """Do the work of ``sliding_median``.
+    """Compute ``sliding_median`` in a given work space.
 
     ``window`` holds a sorted window a column, and a last row for infinity; ``extra`` holds the
-    values that go, those that come, and those of the rank before.
+    values that leave, those that enter, and those of the rank before.
     """
     # Known sizes again, as in gammatone_energies.
     if window.shape != (MEDIAN_SIZE + 1, _COLUMNS) or extra.shape != (3, _COLUMNS):
@@ -182,7 +181,7 @@ def _slide(values, window, extra):  # type: ignore[no-untyped-def]
 
 
 def sliding_median(values: NDArray[Any]) -> NDArray[Any]:
-    """Take the median of the ``MEDIAN_SIZE`` rows around each row, mirrored at both ends.
+    """Compute the median of the ``MEDIAN_SIZE`` rows around each row, mirrored at both ends.
 
     Parameters
     ----------
@@ -197,7 +196,7 @@ def sliding_median(values: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(_slide(values, window, _aligned_zeros((3, _COLUMNS), values.dtype)))
 
 
-@_compiled
+@compiled("contract")
 def pack_windows(pair, window, hop, first, packed):  # type: ignore[no-untyped-def]
     """Write windows of two signals as real and imaginary parts, for one Fourier transform.
 
@@ -220,35 +219,32 @@ def pack_windows(pair, window, hop, first, packed):  # type: ignore[no-untyped-d
         packed[row, 2 * window.size :] = 0.0
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
-def triangle_powers(packed, starts, rising, norms):  # type: ignore[no-untyped-def]
-    """Weight the power of two signals and of their difference with overlapping triangles.
+@compiled("contract", "reassoc")
+def triangle_powers(packed, weights, bounds):  # type: ignore[no-untyped-def]
+    """Weight the power spectra of two signals and of their difference with triangles.
 
-    Between the edges j and j + 1 triangle j rises and triangle j - 1 falls, and their weights
-    add up to 1: two sums over each such segment are enough. ``reassoc`` lets them vectorise.
+    ``reassoc`` lets the sums vectorise.
 
     Parameters
     ----------
     packed : ndarray of shape (n_windows, 2 * n_fft), float64
         The transforms of one signal plus i times another, real and imaginary parts in turn.
-    starts : ndarray of shape (n_bands + 2,), int64
-        The first bin of each segment; the last one ends the last segment.
-    rising : ndarray of shape (n_fft // 2 + 1,), float64
-        The weight of each bin in the triangle that rises there.
-    norms : ndarray of shape (n_bands,), float64
-        The heights of the triangles.
+    weights : ndarray of shape (n_bands, n_fft // 2 + 1), float64
+        The weight of each bin.
+    bounds : ndarray of shape (n_bands, 2), int64
+        The first bin of each band and the one after its last.
 
     Returns
     -------
     ndarray of shape (3, n_windows, n_bands), float64
     """
     n_windows, n_values = packed.shape
-    n_bands = norms.size
+    n_bands, n_bins = weights.shape
     powers = np.empty((3, n_windows, n_bands))
-    bins = np.empty((3, rising.size))
+    bins = np.empty((3, n_bins))
     for row in range(n_windows):
         both = packed[row]
-        for k in range(rising.size):
+        for k in range(n_bins):
             # The spectrum of a real signal is its own mirrored conjugate: that tells the two
             # signals apart. Twice each spectrum is found here.
             mirror = n_values - 2 * k if k else 0
@@ -257,23 +253,21 @@ def triangle_powers(packed, starts, rising, norms):  # type: ignore[no-untyped-d
             bins[0, k] = 0.25 * (left[0] ** 2 + left[1] ** 2)
             bins[1, k] = 0.25 * (right[0] ** 2 + right[1] ** 2)
             bins[2, k] = 0.25 * ((left[0] - right[0]) ** 2 + (left[1] - right[1]) ** 2)
-        for signal in range(3):
-            up_before = 0.0
-            for segment in range(n_bands + 1):
-                whole = 0.0
-                up = 0.0
-                for k in range(starts[segment], starts[segment + 1]):
-                    whole += bins[signal, k]
-                    up += bins[signal, k] * rising[k]
-                if segment:
-                    down = whole - up
-                    powers[signal, row, segment - 1] = norms[segment - 1] * (up_before + down)
-                up_before = up
+        for band in range(n_bands):
+            first = second = difference = 0.0
+            for k in range(bounds[band, 0], bounds[band, 1]):
+                weight = weights[band, k]
+                first += weight * bins[0, k]
+                second += weight * bins[1, k]
+                difference += weight * bins[2, k]
+            powers[0, row, band] = first
+            powers[1, row, band] = second
+            powers[2, row, band] = difference
     return powers
 
 
-def make_groups(sections: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Lay out coefficients of shape (6, n_bands) as the work space of the kernel."""
+def group_bands(sections: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Arrange coefficients of shape (6, n_bands) as the work space of ``gammatone_energies``."""
     n_bands = sections.shape[1]
     groups = _aligned_zeros((-(-n_bands // LANES), N_ROWS, LANES), np.dtype(np.float64))
     for group, work in enumerate(groups):

@@ -21,17 +21,17 @@ _BLOCK = 32
 
 @lru_cache(maxsize=8)
 def hann(size: int) -> Array:
-    """Give the periodic Hann window."""
+    """Return the periodic Hann window."""
     return np.asarray(get_window("hann", size))
 
 
 def fft_size(n_samples: int) -> int:
-    """Give the smallest power of two that is not less: 2048 for 1764 samples."""
+    """Return the smallest power of two that is not less: 2048 for 1764 samples."""
     return 1 << (n_samples - 1).bit_length()
 
 
 def centred(signals: Array, window: int, hop: int) -> Array:
-    """Surround signals with zeros, so that window i is centred on sample ``i * hop``.
+    """Pad signals with zeros, so that window i is centred on sample ``i * hop``.
 
     This is librosa's ``center=True``: there are ``1 + n_samples // hop`` windows.
     """
@@ -41,7 +41,7 @@ def centred(signals: Array, window: int, hop: int) -> Array:
 
 
 def packed_spectra(pair: Array, window: int, hop: int, n_fft: int) -> Iterator[Spectra]:
-    """Transform every whole window of two signals at once, some windows at a time.
+    """Compute the spectra of every whole window of two signals, in blocks of windows.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def packed_spectra(pair: Array, window: int, hop: int, n_fft: int) -> Iterator[S
 
 
 def unpack(packed: Spectra) -> tuple[Spectra, Spectra]:
-    """Give the spectra, (n_windows, n_fft // 2 + 1), of the two signals."""
+    """Return the spectra, (n_windows, n_fft // 2 + 1), of the two signals."""
     n_fft = packed.shape[1]
     n_bins = n_fft // 2 + 1
     # The spectrum of a real signal is its own mirrored conjugate: that tells them apart.
@@ -76,7 +76,7 @@ def unpack(packed: Spectra) -> tuple[Spectra, Spectra]:
 
 
 def pack(first: Spectra, second: Spectra) -> Spectra:
-    """Undo ``unpack``; overwrites the first."""
+    """Invert ``unpack``; overwrites the first spectra."""
     turned = second * 1j
     n_bins = first.shape[1]
     packed = np.empty((len(first), 2 * n_bins - 2), dtype=first.dtype)
@@ -87,7 +87,7 @@ def pack(first: Spectra, second: Spectra) -> Spectra:
 
 
 def signal_from(spectrum: Spectra, window: int, hop: int, n_samples: int) -> Array:
-    """Give the signal whose centred spectra come closest to those of (n_windows, n_bins)."""
+    """Invert the centred spectra (n_windows, n_bins) in the least-squares sense."""
     frames = scipy.fft.irfft(spectrum)[:, :window] * hann(window)
     total = np.zeros(max(hop * (len(frames) - 1) + window, window // 2 + n_samples))
     weight = np.zeros_like(total)

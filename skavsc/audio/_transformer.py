@@ -23,102 +23,99 @@ _FLOORS = {"gammatone": -120.0, "mel": -80.0}
 
 
 class GammatoneMelTransformer(TransformerMixin, BaseEstimator):
-    """Turn the sound of clips into gammatone or log-mel spectrograms.
+    """Compute gammatone or log-mel spectrograms of the sound of clips.
 
     Parameters
     ----------
     filterbank : {"gammatone", "mel"}, default="gammatone"
         "gammatone": 4th-order gammatone filters on the ERB scale; a value is the level of a
-        band's root mean square in a window, in dB, where 0 is that of a full-scale square wave.
-        "mel": triangles on the mel scale over the power spectrum of a Hann window, in dB below
-        the largest value of the same channel of the same clip.
+        band's root mean square in a window, in dB relative to a full-scale square wave.
+        "mel": triangles on Slaney's mel scale, applied to the power spectrum of a Hann window;
+        in dB relative to the largest value of the same channel of the same clip.
     channels : {"lrd", "hpd", "mono", "stereo"}, default="lrd"
         "lrd": left, right, left - right. "hpd": harmonic and percussive part of the mono mix,
         separated by median filters, and left - right. "mono": (left + right) / 2. "stereo":
         left, right. A mono clip has equal left and right, and left - right at the floor; of
         more than two channels the first two are used, in all usual orders front left and right.
-    method : {"time", "fft"}, default="time"
-        How the gammatone filterbank is computed; ignored by "mel". "time": exactly, by
-        recursive filters. "fft": from the power spectrum of a Hann window, see Notes.
     sample_rate : int, default=44100
-        The rate, in Hz, at least 1, that sound is resampled to, and that of in-memory
-        waveforms that come without one.
+        Rate in Hz, at least 1, that sound is resampled to. Waveforms in memory that come
+        without a rate have this one.
     duration : float, default=10.0
-        The length of a clip in seconds, greater than 0. Of longer clips the beginning is used.
+        Length of a clip in seconds, greater than 0. Longer clips are cut at the end.
     n_bands : int, default=64
-        The number of bands, at least 1.
+        Number of bands, at least 1.
     window : float, default=0.04
-        The length of a window in seconds, greater than 0, a whole number of samples.
+        Length of a window in seconds, greater than 0, a whole number of samples.
     hop : float, default=0.02
-        The time between two frames in seconds, greater than 0, a whole number of samples.
+        Time between two time frames in seconds, greater than 0, a whole number of samples.
     f_min : float, default=0.0
-        The lowest frequency in Hz, at least 0: the lowest band's centre (gammatone) or the foot
-        of the first triangle (mel).
+        Lowest frequency in Hz, at least 0: the centre of the lowest band (gammatone) or the
+        lower edge of the first triangle (mel).
     f_max : float, default=None
-        The highest frequency in Hz, greater than ``f_min`` and at most half the sampling rate,
-        which is the default. The highest gammatone band's centre lies one step below.
+        Highest frequency in Hz, greater than ``f_min`` and at most half of ``sample_rate``,
+        which is the default. The centre of the highest gammatone band lies one step below.
     floor_db : float, default=None
-        The smallest value, in dB, less than 0. The default is -120 for gammatone and -80
+        Smallest value in dB, less than 0. The default is -120 for gammatone and -80
         (librosa's ``top_db``) for mel.
     on_error : {"raise", "missing"}, default="raise"
-        What to do with sound that cannot be read: raise MediaError, or give a row of NaN and
-        warn once with their number.
+        What to do with sound that cannot be read: raise MediaError, or return a row of NaN and
+        warn once with the number of such clips.
     memory : path-like or joblib.Memory, default=None
-        A folder to keep each clip's features in, known by the content of its file and by the
-        parameters. An extraction that is cut short goes on where it was.
+        Folder to cache the features of each clip in, keyed by the content of its file and by
+        the parameters. An interrupted extraction resumes where it was.
     mmap_mode : {"r", "r+", "c"}, default=None
-        Give the result as a file in that folder, memory-mapped in this mode.
+        Mode in which the result is memory-mapped from a file in ``memory``. None returns an
+        array in memory.
     n_jobs : int, default=None
-        The number of joblib workers.
+        Number of joblib workers. None means 1 unless in a ``joblib.parallel_config`` context.
     verbose : int or bool, default=0
-        Show a progress bar.
+        Whether to show a progress bar.
 
     Attributes
     ----------
     centre_frequencies_ : ndarray of shape (n_bands,), float64
-        The centre of each band, in Hz: falling for gammatone, rising for mel.
+        Centre frequency of each band in Hz: falling for gammatone, rising for mel.
     frame_times_ : ndarray of shape (n_frames,), float64
-        The time that each frame is centred on, in seconds from the clip's beginning.
+        Centre of each time frame in seconds from the beginning of the clip.
+    frames_per_second_ : float
+        Number of time frames per second, ``1 / hop``.
     channel_names_ : tuple of str
-        The name of each channel.
+        Name of each channel.
 
     See Also
     --------
-    plot_clip : Show a clip's features with hertz and seconds on the axes.
-    skavsc.media.read_sound : The reading of files.
+    plot_clip : Plot the features of a clip with hertz and seconds on the axes.
+    skavsc.TimePooling : Reduce features to statistics over time, one row a clip.
+    skavsc.media.read_sound : Read the sound of a file.
 
     Notes
     -----
-    *Frames.* A clip has ``duration / hop`` frames: 50 a second by default. Gammatone frame i is
-    the window that begins at ``i * hop``; 10 s hold 499 whole windows, and the last stands for
-    the 500th frame too. Mel frame i is the window centred on ``i * hop``, beyond the edges the
-    sound is 0; the frame at the very end of the clip counts for its largest value only. Filters
-    start at rest.
+    *Time frames.* A clip has ``duration / hop`` time frames, rounded. Gammatone frame i is the
+    window that begins at ``i * hop``; 10 s hold 499 whole windows, and the last one is repeated
+    as the 500th frame. Mel frame i is the window centred on ``i * hop``, with zeros beyond the
+    ends of the clip; the frame at the very end of a clip is only used for its largest value.
+    Filters start at rest.
 
-    *Missing.* A clip shorter than ``duration`` has as many frames as hops, rounded to the
-    nearest; the others are NaN. A clip shorter than one window cannot be used (MediaError). A
-    missing source (None or NaN) is a row of NaN.
+    *Missing values.* A clip shorter than ``duration`` has as many time frames as hops, rounded
+    to the nearest; the remaining ones are NaN. A clip shorter than one window raises MediaError.
+    A missing source (None or NaN) is a row of NaN.
 
-    *Floor.* Gammatone values are those of ``gammatone.gtgram`` in dB, to 1e-4, and the floor
-    where these are less. Mel values are those of ``librosa.power_to_db`` with
-    ``ref=numpy.max`` and ``top_db=-floor_db`` of ``librosa.feature.melspectrogram``, to 1e-4 dB,
-    except for silence: a channel with no power above 1e-10 is at the floor, where librosa has 0.
+    *Reference values.* Gammatone values are those of ``gammatone.gtgram`` [1]_ [2]_ in dB, to
+    1e-4 dB, or the floor where these are less. Mel values are those of ``librosa.power_to_db``
+    with ``ref=numpy.max`` and ``top_db=-floor_db`` of ``librosa.feature.melspectrogram`` [3]_, to
+    1e-4 dB, except for silence: a channel with no power above 1e-10 is at the floor, where
+    librosa has 0.
 
     *Harmonic and percussive* parts are separated in the short-time spectrum of the log-mel
-    features, as by ``librosa.decompose.hpss``. For "gammatone" with "time" they are turned back
-    into signals. For "fft" they are separated in its own, finer spectrum.
+    features, as by ``librosa.decompose.hpss``. For gammatone features they are converted back to
+    signals.
 
-    *The "fft" method* is an approximation, kept for comparison with software that uses it: here
-    the exact method is the faster one. Low filters ring longer than a window, so it is worst
-    for them. On white noise the difference to the exact values has a standard deviation of
-    0.7 dB above 2 kHz, 1.4 dB above 500 Hz, 2.4 dB above 100 Hz and 4.4 dB below, with means
-    within 0.5 dB; single values are off by up to 27 dB. On real scenes it is 1.9 to 4.9 dB.
+    *Compilation.* The inner loops are compiled when first used on a machine, which takes about
+    4 s, and cached on disk beside the package or in the folder that the environment variable
+    ``NUMBA_CACHE_DIR`` names. Where neither can be written, every process compiles them again,
+    after a CacheWarning.
 
-    *Compilation.* The inner loops are compiled at their first use on a machine, about 4 s in
-    all, and kept on disk beside the package, or in ``NUMBA_CACHE_DIR``; later processes load
-    them in about 0.1 s.
-
-    In memory, waveforms are arrays of shape (n_samples,) or (n_channels, n_samples), or pairs of
+    Waveforms in memory are arrays of shape (n_samples,) or (n_channels, n_samples), or pairs of
     such an array and its rate in Hz. Full scale is 1 for floats; signed integers are PCM and
     are divided by the full scale of their type.
 
@@ -149,7 +146,6 @@ class GammatoneMelTransformer(TransformerMixin, BaseEstimator):
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012
         "filterbank": [StrOptions({"gammatone", "mel"})],
         "channels": [StrOptions(set(CHANNELS))],
-        "method": [StrOptions({"time", "fft"})],
         "sample_rate": [Interval(Integral, 1, None, closed="left")],
         "duration": [Interval(Real, 0, None, closed="neither")],
         "n_bands": [Interval(Integral, 1, None, closed="left")],
@@ -170,7 +166,6 @@ class GammatoneMelTransformer(TransformerMixin, BaseEstimator):
         filterbank: Literal["gammatone", "mel"] = "gammatone",
         channels: Literal["lrd", "hpd", "mono", "stereo"] = "lrd",
         *,
-        method: Literal["time", "fft"] = "time",
         sample_rate: int = 44_100,
         duration: float = 10.0,
         n_bands: int = 64,
@@ -187,7 +182,6 @@ class GammatoneMelTransformer(TransformerMixin, BaseEstimator):
     ) -> None:
         self.filterbank = filterbank
         self.channels = channels
-        self.method = method
         self.sample_rate = sample_rate
         self.duration = duration
         self.n_bands = n_bands
@@ -204,7 +198,7 @@ class GammatoneMelTransformer(TransformerMixin, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> GammatoneMelTransformer:
-        """Check the parameters; nothing is learnt from the clips and no file is read.
+        """Validate the parameters; nothing is learnt from the clips and no file is read.
 
         Parameters
         ----------
@@ -216,7 +210,7 @@ class GammatoneMelTransformer(TransformerMixin, BaseEstimator):
         Returns
         -------
         GammatoneMelTransformer
-            This transformer.
+            The transformer itself.
         """
         extract = self._extractor()
         _sources(X)
@@ -228,6 +222,7 @@ class GammatoneMelTransformer(TransformerMixin, BaseEstimator):
             self.centre_frequencies_ = mel_centres(*bank)
             first = 0.0
         self.frame_times_ = (first + np.arange(extract.n_frames) * extract.hop) / self.sample_rate
+        self.frames_per_second_ = self.sample_rate / extract.hop
         self.channel_names_ = CHANNELS[self.channels]
         return self
 
@@ -237,8 +232,9 @@ class GammatoneMelTransformer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : pandas.DataFrame, sequence or array of n_clips sources
-            A clip table with the column ``audio``; or paths, waveforms, pairs of waveform and
-            rate, None where there is no sound; or an array of shape (n_clips, n_samples).
+            A clip table with the column ``audio``; or a sequence of paths, waveforms, pairs of
+            waveform and rate, or None where there is no sound; or an array of shape (n_clips,
+            n_samples).
 
         Returns
         -------
@@ -249,10 +245,10 @@ class GammatoneMelTransformer(TransformerMixin, BaseEstimator):
         Raises
         ------
         MediaError
-            If sound cannot be read and ``on_error="raise"``: names the file, the stage and
-            the cause.
+            If sound cannot be read and ``on_error="raise"``; the message names the file, what
+            failed and the cause.
         ClipTableError
-            If the clip table has no column ``audio`` or X is no sequence of sources.
+            If the clip table has no column ``audio`` or X is not a sequence of sources.
         """
         self._validate_params()
         extract = self._extractor()
@@ -273,7 +269,7 @@ class GammatoneMelTransformer(TransformerMixin, BaseEstimator):
         )
 
     def _extractor(self) -> SoundFeatures:
-        """Give the function of one clip, with all defaults filled in."""
+        """Return the function of one clip, with all defaults resolved."""
         nyquist = self.sample_rate / 2
         f_max = nyquist if self.f_max is None else float(self.f_max)
         if not self.f_min < f_max <= nyquist:
@@ -289,7 +285,6 @@ class GammatoneMelTransformer(TransformerMixin, BaseEstimator):
         return SoundFeatures(
             filterbank=self.filterbank,
             channels=self.channels,
-            method=self.method,
             sample_rate=int(self.sample_rate),
             n_samples=n_samples,
             n_bands=int(self.n_bands),
@@ -301,10 +296,10 @@ class GammatoneMelTransformer(TransformerMixin, BaseEstimator):
         )
 
     def _samples(self, name: str) -> int:
-        """Give a parameter in seconds as a number of samples."""
+        """Convert a parameter in seconds to a number of samples."""
         seconds = getattr(self, name)
         samples = seconds * self.sample_rate
-        # A rounded hop would let the frames drift away from the seconds of the picture.
+        # With a rounded hop, time frames would drift away from the picture.
         if round(samples) < 1 or abs(samples - round(samples)) > 1e-6 * samples:
             raise ValueError(
                 f"{name}={seconds!r} s is {samples:g} samples at sample_rate="
@@ -323,7 +318,7 @@ class GammatoneMelTransformer(TransformerMixin, BaseEstimator):
 
 
 def _sources(X: Any) -> list[Any]:
-    """Give one source a clip, and refuse what cannot be a sequence of them."""
+    """Return one source a clip; raise for what cannot be a sequence of sources."""
     if issparse(X):
         raise TypeError("X is a sparse matrix; waveforms must be dense, use X.toarray()")
     if hasattr(X, "__array__") and not hasattr(X, "__iter__"):

@@ -1,4 +1,4 @@
-"""Waveforms in memory: their forms, checks and rates."""
+"""Waveforms in memory: validation and resampling."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ def _is_pair(source: Any) -> bool:
 
 
 def as_waveform(source: Any, sample_rate: int) -> tuple[NDArray[Any], str]:
-    """Check a waveform and bring it to a rate.
+    """Validate a waveform and resample it.
 
     Parameters
     ----------
     source : array-like of shape (n_samples,) or (n_channels, n_samples), or (array, rate)
-        The waveform, at ``sample_rate`` or at the rate that comes with it. Signed integers are
+        Waveform, at ``sample_rate`` or at the rate beside it. Signed integers are
         PCM and are divided by the full scale of their type.
     sample_rate : int
-        The rate to give, in Hz.
+        Rate to resample to, in Hz.
 
     Returns
     -------
     waveform : ndarray of shape (n_channels, n_samples), float32 or float64
-        The waveform.
+        Resampled waveform.
     name : str
-        What errors call it.
+        Its name in error messages.
 
     Raises
     ------

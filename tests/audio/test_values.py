@@ -3,13 +3,11 @@
 import librosa
 import numpy as np
 import pytest
-from gammatone.fftweight import fft_weights
 from gammatone.gtgram import gtgram
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skavsc.audio import GammatoneMelTransformer
-from skavsc.audio._filterbanks import gammatone_weights
 from skavsc.audio._kernels import MEDIAN_SIZE, sliding_median
 
 RATE = 44_100
@@ -198,62 +196,24 @@ def test_channels_agree_with_each_other(filterbank):
     np.testing.assert_allclose(swapped, lrd[..., [1, 0, 2]], atol=1e-4)
 
 
-@pytest.mark.parametrize("method", ["time", "fft"])
 @pytest.mark.parametrize("filterbank", ["gammatone", "mel"])
 @pytest.mark.parametrize("channels", ["lrd", "hpd"])
-def test_a_mono_clip_has_its_difference_at_the_floor(filterbank, channels, method):
+def test_a_mono_clip_has_its_difference_at_the_floor(filterbank, channels):
     floor = {"gammatone": -120, "mel": -80}[filterbank]
-    result = features(scene()[0], filterbank, channels, method=method)
+    result = features(scene()[0], filterbank, channels)
     assert (result[..., 2] == floor).all()
     assert (result[..., 0] > floor).any()
     if channels == "lrd":
         np.testing.assert_array_equal(result[..., 0], result[..., 1])
-    two = features(scene()[[0, 0]], filterbank, channels, method=method)
+    two = features(scene()[[0, 0]], filterbank, channels)
     np.testing.assert_array_equal(two, result)
 
 
-@pytest.mark.parametrize("method", ["time", "fft"])
 @pytest.mark.parametrize("filterbank", ["gammatone", "mel"])
 @pytest.mark.parametrize("channels", ["lrd", "hpd", "mono", "stereo"])
-def test_silence_is_at_the_floor(filterbank, channels, method):
-    result = features(np.zeros(RATE), filterbank, channels, method=method)
+def test_silence_is_at_the_floor(filterbank, channels):
+    result = features(np.zeros(RATE), filterbank, channels)
     assert (result == {"gammatone": -120, "mel": -80}[filterbank]).all()
-
-
-def test_fft_weights_are_the_squares_of_those_of_the_gammatone_package():
-    expected, _ = fft_weights(4096, RATE, 64, 1, 0, RATE / 2, 2049)
-    weights = gammatone_weights(RATE, 4096, 64, 0.0, RATE / 2)
-    np.testing.assert_allclose(np.sqrt(weights), expected[::-1], atol=1e-9)
-
-
-def test_fft_method_approximates_the_exact_one():
-    rng = np.random.default_rng(0)
-    noise = rng.uniform(-0.3, 0.3, (2, 5 * RATE))
-    exact, approximate = features(noise), features(noise, method="fft")
-    assert np.isfinite(approximate).all()
-    deviation = approximate - exact
-    transformer = GammatoneMelTransformer().fit([])
-    bands = np.digitize(transformer.centre_frequencies_, [100, 500, 2000])
-    # The figures of the documentation, rounded up.
-    for band, limit in enumerate([5.5, 2.8, 1.7, 0.8]):
-        assert deviation[bands == band, 1:].std() < limit
-        assert abs(deviation[bands == band, 1:].mean()) < 1.0
-
-
-@pytest.mark.parametrize("n_samples", [1764, 2000, 4095, 4096 + 5 * 882, 20_000])
-def test_fft_method_has_no_empty_or_missing_frames(n_samples):
-    # Lengths at which gammatone.fftweight.fft_gtgram gives nothing, raises or ends in zeros.
-    noise = np.random.default_rng(0).uniform(-0.3, 0.3, n_samples)
-    result = features(noise, method="fft", channels="mono")
-    assert result.shape[1] == round(n_samples / 882)
-    assert result.min() > -80
-
-
-def test_fft_method_is_exact_for_a_steady_tone():
-    tone = 0.5 * np.sin(2 * np.pi * 2000 * np.arange(RATE) / RATE)
-    exact, approximate = features(tone), features(tone, method="fft")
-    loud = exact[:, 10:40, 0] > exact[:, 10:40, 0].max() - 20
-    assert np.abs(exact - approximate)[:, 10:40, 0][loud].max() < 0.3
 
 
 @given(n_rows=st.integers(1, 70), n_columns=st.integers(1, 140), seed=st.integers(0, 99))

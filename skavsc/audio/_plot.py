@@ -1,4 +1,4 @@
-"""A picture of a clip's features."""
+"""Display of a clip's features."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
+
+from skavsc.audio._numba_cache import import_librosa
 
 if TYPE_CHECKING:
     from skavsc.audio._transformer import GammatoneMelTransformer
@@ -19,30 +21,33 @@ def plot_clip(
     title: str | None = None,
     axes: Any = None,
 ) -> NDArray[Any]:
-    """Show a clip's channels, one above the other, with hertz and seconds on the axes.
+    """Plot the spectrogram of each channel of a clip, one above the other.
+
+    Each band has the same height, as it has for the networks. Channels are drawn by
+    ``librosa.display.specshow``.
 
     Parameters
     ----------
     features : array-like of shape (n_bands, n_frames, n_channels)
-        One row of what the transformer gave, in dB. Missing (NaN) frames stay white.
+        A row of the output of the transformer, in dB. Missing (NaN) time frames stay white.
     transformer : GammatoneMelTransformer
-        The transformer that made them, fitted or not.
+        The transformer that computed them, fitted or not.
     title : str, default=None
-        A title above the first channel, such as the clip's file.
-    axes : sequence of n_channels matplotlib axes, default=None
-        Where to draw. None makes a new figure.
+        Title above the first channel, such as the name of the clip's file.
+    axes : sequence of n_channels matplotlib.axes.Axes, default=None
+        Axes to draw into. None creates a new figure.
 
     Returns
     -------
     ndarray of n_channels matplotlib.axes.Axes
-        The axes; the figure is ``axes[0].figure``.
+        The axes, with hertz and seconds; the figure is ``axes[0].figure``.
 
     Raises
     ------
     ImportError
         If matplotlib is not installed.
     ValueError
-        If the features are not those of one clip of this transformer.
+        If the shape of the features is not that of a clip of this transformer.
 
     Examples
     --------
@@ -80,24 +85,19 @@ def plot_clip(
             layout="constrained",
         )
     axes = np.ravel(axes)
-    limits = np.nanmin(values), np.nanmax(values)
-    edges = np.arange(expected[1] + 1) * transformer.hop
+    edges = {
+        "x_coords": np.arange(expected[1] + 1) * transformer.hop,
+        "y_coords": np.arange(len(centres) + 1) - 0.5,
+    }
+    limits = {"vmin": np.nanmin(values), "vmax": np.nanmax(values)}
     ticks = np.linspace(0, len(centres) - 1, 6).round().astype(int)
+    specshow = import_librosa().display.specshow
     for axis, name, channel in zip(axes, names, np.moveaxis(values, 2, 0), strict=True):
-        # Bands are of equal height: that is the scale that the ear and the network see.
-        picture = axis.pcolormesh(
-            edges,
-            np.arange(len(centres) + 1) - 0.5,
-            channel,
-            vmin=limits[0],
-            vmax=limits[1],
-            rasterized=True,
-        )
+        mesh = specshow(channel, x_axis="s", ax=axis, rasterized=True, **edges, **limits)
         axis.set_yticks(ticks, [f"{centres[tick]:.0f}" for tick in ticks])
-        axis.set_ylabel("frequency / Hz")
-        axis.set_title(name)
+        axis.set(title=name, xlabel="", ylabel="frequency / Hz")
     axes[-1].set_xlabel("time / s")
     if title is not None:
         axes[0].set_title(f"{title}\n{names[0]}")
-    axes[0].figure.colorbar(picture, ax=list(axes), label="level / dB")
+    axes[0].figure.colorbar(mesh, ax=list(axes), label="level / dB")
     return np.asarray(axes)

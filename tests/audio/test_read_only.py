@@ -1,0 +1,60 @@
+"""An installation that cannot be written, for a user without a home, as in a container."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+
+import skavsc
+from skavsc.audio import GammatoneMelTransformer
+
+# Of both packages, and thus of all that numba compiles for the features.
+FOLDERS = [str(Path(module.__file__).parents[1]) for module in (skavsc, librosa)]
+READ_ONLY = 'for f in "$0" "$1"; do mount --bind "$f" "$f" && mount -o remount,ro,bind "$f"; done'
+
+
+def run_read_only(code, **environment):
+    """Run Python with both packages read-only and no home, and return the finished process."""
+    if not shutil.which("unshare") or os.geteuid() != 0:
+        pytest.skip("needs unshare and its rights, to mount folders read-only")
+    environment = {**os.environ, "HOME": "/proc/none", "PYTHONPATH": FOLDERS[0], **environment}
+    command = ["unshare", "--mount", "sh", "-ec", f'{READ_ONLY}; shift; exec "$@"']
+    return subprocess.run(
+        [*command, *FOLDERS, sys.executable, "-O", "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_features_are_computed_with_one_warning(tmp_path):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 8_000))
+    np.save(tmp_path / "noise.npy", noise)
+    code = (
+        "import numpy; from skavsc import GammatoneMelTransformer\n"
+        "for filterbank in ('gammatone', 'mel'):\n"
+        "    t = GammatoneMelTransformer(filterbank, sample_rate=8_000, duration=1.0)\n"
+        f"    X = t.fit_transform([numpy.load(r'{tmp_path}/noise.npy')])\n"
+        f"    numpy.save(rf'{tmp_path}/{{filterbank}}.npy', X)\n"
+    )
+    done = run_read_only(code)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("Warning:") == done.stderr.count("NUMBA_CACHE_DIR") == 1
+    for filterbank in ("gammatone", "mel"):
+        transformer = GammatoneMelTransformer(filterbank, sample_rate=8_000, duration=1.0)
+        np.testing.assert_array_equal(
+            np.load(tmp_path / f"{filterbank}.npy"), transformer.transform([noise])
+        )
+
+
+def test_nothing_is_warned_of_where_numba_has_a_folder(tmp_path):
+    code = "from skavsc import GammatoneMelTransformer"
+    done = run_read_only(code, NUMBA_CACHE_DIR=str(tmp_path))
+    assert done.returncode == 0
+    assert not done.stderr

@@ -1,0 +1,70 @@
+"""Every dependency that pyproject.toml declares is used, and every one that is used is declared."""
+
+import ast
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+# Used without an import in the package.
+LOADED_BY_OTHERS = {
+    "tensorflow": "the default backend of Keras",
+    "jax": "a backend of Keras",
+    "dask": "a backend of joblib",
+    "distributed": "a backend of joblib",
+}
+# What only developers need.
+TOOLS = {"docs", "test"}
+
+
+def names(requirements):
+    return {canonicalize_name(Requirement(line).name) for line in requirements} - {"skavsc"}
+
+
+REQUIRED = names(PROJECT["dependencies"])
+OPTIONAL = {
+    name
+    for extra, requirements in PROJECT["optional-dependencies"].items()
+    if extra not in TOOLS
+    for name in names(requirements)
+}
+
+
+def imported():
+    """The distributions that the modules of the package import, each with a module that does."""
+    by_module = packages_distributions()
+    found = {}
+    for path in (ROOT / "skavsc").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            modules = []
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                modules = [node.module]
+            for module in {module.partition(".")[0] for module in modules}:
+                if module not in sys.stdlib_module_names and module != "skavsc":
+                    for name in by_module.get(module, [module]):
+                        found[canonicalize_name(name)] = path.relative_to(ROOT)
+    return found
+
+
+def test_what_is_imported_is_declared():
+    undeclared = {n: str(p) for n, p in imported().items() if n not in REQUIRED | OPTIONAL}
+    assert not undeclared
+
+
+def test_what_is_declared_is_used():
+    assert (REQUIRED | OPTIONAL) - set(imported()) == set(LOADED_BY_OTHERS)
+
+
+@pytest.mark.parametrize("line", PROJECT["dependencies"])
+def test_every_dependency_has_a_floor(line):
+    # `make test-floors` installs the floors.
+    assert any(specifier.operator == ">=" for specifier in Requirement(line).specifier)
