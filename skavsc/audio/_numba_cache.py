@@ -50,16 +50,15 @@ def compiled(*fastmath: str) -> Callable[[Callable[..., Any]], Any]:
 def import_librosa() -> ModuleType:
     """Import librosa, also where numba finds no folder for its cache.
 
-    Its functions insist on the cache, so that its import would be a RuntimeError there (librosa
-    issue 1156). They get a temporary folder, for this process.
+    librosa's compiled functions insist on a cache: importing them raises RuntimeError there. They
+    get a temporary folder, for this process.
     """
-    # Imported by those who need it, because it takes about a second.
-    import librosa
-
+    # Imported where it is needed, because it takes about a second.
     try:
-        librosa.filters  # noqa: B018 (librosa imports its modules when they are looked up)
+        import librosa.filters
     except RuntimeError:
         folder = tempfile.mkdtemp(prefix="numba-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         numba.config.CACHE_DIR = folder
+        import librosa.filters
     return librosa
