@@ -14,7 +14,7 @@ import pandas as pd
 from sklearn.utils import Bunch
 
 from skavsc.datasets._suffixes import kind_of_file
-from skavsc.datasets._tables import call_groups, clip_bunch, shortened
+from skavsc.datasets._tables import call_groups, clip_bunch, format_names
 from skavsc.exceptions import ClipTableError, MissingClipWarning
 
 _STREAM_FOLDERS = ("audio", "video")
@@ -175,7 +175,7 @@ def load_clip_folder(
     if unknown:
         warnings.warn(
             f"{len(unknown)} files in {root} are left out, as their suffix does not tell whether "
-            f"they are media: {shortened(sorted(unknown))}",
+            f"they are media: {format_names(sorted(unknown))}",
             MissingClipWarning,
             stacklevel=2,
         )

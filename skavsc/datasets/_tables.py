@@ -15,7 +15,7 @@ from sklearn.utils import Bunch
 from skavsc.exceptions import ClipTableError, MediaNotFoundError, MissingClipWarning
 
 
-def shortened(names: Sequence[Any], n_shown: int = 3) -> str:
+def format_names(names: Sequence[Any], n_shown: int = 3) -> str:
     """Give the first few names, and how many more there are."""
     shown = ", ".join(map(str, names[:n_shown]))
     return shown if len(names) <= n_shown else f"{shown} and {len(names) - n_shown} more"
@@ -70,7 +70,7 @@ def require_columns(table: pd.DataFrame, names: Sequence[str], path: Path, remed
     missing = [name for name in names if name not in table.columns]
     if missing:
         raise ClipTableError(
-            f"{path} has no column {shortened(missing)}, only {list(table.columns)}; {remedy}"
+            f"{path} has no column {format_names(missing)}, only {list(table.columns)}; {remedy}"
         )
 
 
@@ -80,7 +80,7 @@ def require_values(values: pd.Series, path: Path, what: str) -> None:
     if blank:
         # Line 1 is the header.
         raise ClipTableError(
-            f"{path} has no {what} in line {shortened([row + 2 for row in blank])}; "
+            f"{path} has no {what} in line {format_names([row + 2 for row in blank])}; "
             f"fill column {values.name!r} there, or remove the rows"
         )
 
@@ -94,7 +94,7 @@ def check_files(X: pd.DataFrame, on_error: str) -> pd.DataFrame:
     absent = dict.fromkeys(path for path in named if not os.path.isfile(path))
     if not absent:
         return X
-    found = f"{len(absent)} of {len(named)} files do not exist: {shortened([*absent])}"
+    found = f"{len(absent)} of {len(named)} files do not exist: {format_names([*absent])}"
     if on_error == "raise":
         remedy = "complete the download or mend the paths, or set on_error='missing'"
         raise MediaNotFoundError(next(iter(absent)), "open", f"{found}; {remedy}")
@@ -113,7 +113,7 @@ def require_unique(X: pd.DataFrame, where: str | os.PathLike[str]) -> None:
     if len(twice):
         paths = twice["audio"].fillna(twice["video"]).tolist()
         raise ClipTableError(
-            f"{where} lists {len(twice)} clips more than once: {shortened(paths)}; remove them"
+            f"{where} lists {len(twice)} clips more than once: {format_names(paths)}; remove them"
         )
 
 
@@ -123,7 +123,7 @@ def call_groups(groups: Callable[[str], Any], names: Sequence[str]) -> np.ndarra
     without = [name for name, group in zip(names, found, strict=True) if group is None]
     if without:
         raise ClipTableError(
-            f"groups gives None for {len(without)} of {len(names)} clips: {shortened(without)}; "
+            f"groups gives None for {len(without)} of {len(names)} clips: {format_names(without)}; "
             f"let it give a group for each"
         )
     return np.asarray(found)

@@ -14,11 +14,11 @@ from sklearn.utils import Bunch
 from skavsc.datasets._tables import (
     check_files,
     clip_bunch,
+    format_names,
     read_table,
     require_columns,
     require_unique,
     require_values,
-    shortened,
 )
 from skavsc.exceptions import ClipTableError
 
@@ -78,7 +78,7 @@ def _official_folds(setup: Path, table: pd.DataFrame) -> list[tuple[np.ndarray, 
             unknown = [name for name in names if name not in rows]
             if unknown:
                 raise ClipTableError(
-                    f"{path} lists clips that meta.csv does not: {shortened(unknown)}"
+                    f"{path} lists clips that meta.csv does not: {format_names(unknown)}"
                 )
             pair.append(np.array([rows[name] for name in names]))
         folds.append((pair[0], pair[1]))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skavsc._clips import shortened
+from skavsc._clips import format_rows
 from skavsc.exceptions import MissingClipWarning, MissingModalityError
 from skavsc.fusion._rules import Rule
 from skavsc.fusion._softmax import FLOOR, Floats
@@ -119,7 +119,7 @@ def predict_with_rules(
         rows = np.flatnonzero((there == pattern).all(axis=1))
         if subset not in rules:
             raise MissingModalityError(
-                f"rows {shortened(rows)} have {[names[branch] for branch in subset]}, together, "
+                f"rows {format_rows(rows)} have {[names[branch] for branch in subset]}, together, "
                 f"which too few clips had in fit to learn their fusion; fit with such clips of two "
                 f"classes or more, or use final_estimator='mean' or 'product'"
             )
@@ -144,7 +144,7 @@ def check_something_there(there: NDArray[np.bool_]) -> None:
     empty = np.flatnonzero(~there.any(axis=1))
     if len(empty):
         raise MissingModalityError(
-            f"rows {shortened(empty)} have no modality at all; leave them out, or set "
+            f"rows {format_rows(empty)} have no modality at all; leave them out, or set "
             f"missing='prior' to predict the class frequencies for them"
         )
 

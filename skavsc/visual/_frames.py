@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from skavsc.media._picture import read_frames, resize_image
+from skavsc.media import read_frames, resize_image
 
 Frames = NDArray[np.uint8]
 

@@ -15,7 +15,7 @@ from sklearn.utils import Tags
 from skavsc._clips import clip_sources
 from skavsc._sklearn_compat import Interval, StrOptions, _fit_context
 from skavsc.exceptions import ClipTableError, MediaNotFoundError, MissingClipWarning
-from skavsc.media._picture import INTERPOLATIONS
+from skavsc.media import INTERPOLATIONS
 from skavsc.visual._frames import ArrayFrames, LazyFrames, Sampling
 
 
