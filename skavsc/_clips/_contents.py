@@ -15,7 +15,7 @@ import numpy as np
 
 from skavsc._clips._files import unfinished_file
 from skavsc.exceptions import MediaError
-from skavsc.media._file import open_media
+from skavsc.media import open_media
 
 # Time stamps are as coarse as 2 s on some file systems.
 _SETTLED_NS = 2_000_000_000

@@ -290,7 +290,7 @@ def test_unreadable_file(squeezenet, video_path, tmp_path):
         (np.zeros((2, 3, 32, 32, 1)), "clip 0"),
         ([None, np.zeros((0, 32, 32, 3))], "clip 1 has the shape"),
         ([np.zeros((1, 32, 32, 3)), np.zeros((1, 48, 32, 3))], "images have the sizes"),
-        ([["a", "b"]], "clip 0 is <U1"),
+        ([["a", "b"]], r"clip 0 is \['a', 'b'\]; pass one path or array"),
     ],
 )
 def test_wrong_input(squeezenet, X, message):
