@@ -141,7 +141,7 @@ class TimePooling(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        input_features : array-like of n_features_in_ str, default=None
+        input_features : array-like of str, default=None
             Names of the features. By default those of ``fit``, or x0, x1, ...; for spectrograms
             band0_channel0, band0_channel1, ...
 

@@ -28,6 +28,7 @@ ROOMS = {
     "fusion": "Fusion",
     "evaluation": "Evaluation",
     "persistence": "Model files",
+    "pooling": "Pooling over time",
     "exceptions": "Errors and warnings",
 }
 

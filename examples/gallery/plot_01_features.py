@@ -22,7 +22,7 @@ scenes = make_scenes(folder, n_scenes=4, n_locations=2, clips_per_location=1, du
 clip = scenes.X.iloc[[-1]]
 
 # %%
-# **Sound.** One spectrogram a channel, with 64 bands and 50 time frames a second. The axes are in hertz and
+# **Sound.** One spectrogram a channel, with 64 bands and 50 time frames a second. The axes are in hertz
 # seconds.
 
 transformer = GammatoneMelTransformer(duration=4.0)
