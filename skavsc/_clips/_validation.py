@@ -142,7 +142,7 @@ def _checked_column(values: Any, name: str, noun: str, n_clips: int) -> NDArray[
     column = column_or_1d(as_objects, warn=True)
     if len(column) != n_clips:
         raise ValueError(
-            f"{name} has {len(column)} values for {n_clips} clips (found inconsistent numbers of "
+            f"{name} has {len(column)} {noun}s for {n_clips} clips (found inconsistent numbers of "
             f"samples); pass one {noun} a clip"
         )
     missing = np.flatnonzero(pd.isna(column))
