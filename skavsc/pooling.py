@@ -37,7 +37,7 @@ class TimePooling(TransformerMixin, BaseEstimator):
     ----------
     n_features_in_ : int
         Number of features that are pooled: for spectrograms, bands times channels.
-    feature_names_in_ : ndarray of shape (n_features_in_,), object
+    feature_names_in_ : ndarray of shape (n_features,), object
         Names of the columns, if ``fit`` was given a table with column names.
 
     See Also
@@ -147,7 +147,7 @@ class TimePooling(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_statistics * n_features_in_,), object
+        ndarray of shape (n_statistics * n_features,), object
             A statistic and a feature each, such as "mean_x0".
         """
         check_is_fitted(self)
