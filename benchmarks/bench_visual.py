@@ -22,10 +22,9 @@ import numpy as np
 from skavsc.exceptions import UntrainedWeightsWarning
 from skavsc.media import read_frames, write_clip
 from skavsc.networks import vgg16_base
+from skavsc.pretrained import installed_runtimes, open_network
 from skavsc.visual import VGGPlacesEmbedder
 from skavsc.visual._inputs import preprocess
-from skavsc.visual._networks import open_network
-from skavsc.visual._runtimes import installed_runtimes
 
 FPS, SECONDS, SIZE = 5, 10, 224
 

@@ -27,8 +27,8 @@ from skavsc import GammatoneMelTransformer, ModalityUnion, VGGPlacesEmbedder, Vi
 from skavsc.exceptions import UntrainedWeightsWarning
 from skavsc.media import write_clip
 from skavsc.networks import vgg16_base
+from skavsc.pretrained import open_network
 from skavsc.visual._inputs import preprocess
-from skavsc.visual._networks import open_network
 
 
 def usual_way(network: Any, sound_path: Path, picture_path: Path) -> np.ndarray:

@@ -24,8 +24,8 @@ from skavsc.datasets import make_scenes
 from skavsc.evaluation import cross_validate_secrnn, format_results
 from skavsc.exceptions import UntrainedWeightsWarning
 from skavsc.fusion import ModalityUnion
+from skavsc.pretrained import find_weights
 from skavsc.visual import VGGPlacesEmbedder, VideoFrameSampler
-from skavsc.visual._registry import find_weights
 
 KINDS: dict[str, Literal["gammatone", "mel"]] = {"log-mel": "mel", "gammatone": "gammatone"}
 N_SCENES, N_LOCATIONS, CLIPS_PER_LOCATION, DURATION, N_FOLDS = 4, 7, 3, 3.0, 3

@@ -10,8 +10,8 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from skavsc.networks._visual import with_backbone
+from skavsc.pretrained import open_network
 from skavsc.visual._embedder import ImageEmbedder
-from skavsc.visual._networks import open_network
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -12,8 +14,6 @@ PREPROCESSING = {
     "places365": ((104.006, 116.669, 122.679), 1.0),
     "squeezenet-places365": ((105.448, 112.969, 116.674), 1 / 255),
 }
-
-_VGG16_BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 
 #: Fire module -> (filters that squeeze, filters of each of the two that expand).
 _FIRES = {
@@ -85,6 +85,18 @@ class ImagePreprocessing(layers.Layer):
         return {**super().get_config(), "mode": self.mode}
 
 
+@contextlib.contextmanager
+def channels_last() -> Iterator[None]:
+    """Build layers that take channels last, whatever Keras's global setting is."""
+    kept = keras.config.image_data_format()
+    keras.config.set_image_data_format("channels_last")
+    try:
+        yield
+    finally:
+        keras.config.set_image_data_format(kept)
+
+
+@channels_last()
 def vgg16_base(
     input_shape: tuple[int | None, int | None, int] = (224, 224, 3), name: str = "vgg16"
 ) -> keras.Model:
@@ -117,23 +129,15 @@ def vgg16_base(
     >>> vgg16_base((64, 64, 3)).output_shape
     (None, 2, 2, 512)
     """
-    inputs = x = keras.Input(input_shape, name="images")
-    for block, (n_convolutions, filters) in enumerate(_VGG16_BLOCKS, start=1):
-        for index in range(1, n_convolutions + 1):
-            x = layers.Conv2D(
-                filters,
-                3,
-                padding="same",
-                activation="relu",
-                data_format="channels_last",
-                name=f"block{block}_conv{index}",
-            )(x)
-        x = layers.MaxPooling2D(
-            2, strides=2, data_format="channels_last", name=f"block{block}_pool"
-        )(x)
-    return keras.Model(inputs, x, name=name)
+    images = keras.Input(input_shape, name="images")
+    base = keras.applications.VGG16(
+        include_top=False, weights=None, input_tensor=images, input_shape=input_shape
+    )
+    # Keras's own takes a list of one, and warns of an array.
+    return keras.Model(images, base.output, name=name)
 
 
+@channels_last()
 def squeezenet11_base(
     input_shape: tuple[int | None, int | None, int] = (224, 224, 3), name: str = "squeezenet11"
 ) -> keras.Model:
@@ -170,16 +174,15 @@ def squeezenet11_base(
     """
 
     def convolution(x: Any, filters: int, size: int, name: str, **options: Any) -> Any:
-        options = {"padding": "same", "data_format": "channels_last", **options}
-        x = layers.Conv2D(filters, size, name=name, **options)(x)
+        x = layers.Conv2D(filters, size, name=name, **{"padding": "same", **options})(x)
         return layers.LeakyReLU(0.55, name=f"{name}_leaky")(x)
 
     def pooling(x: Any, name: str) -> Any:
-        return layers.MaxPooling2D(3, strides=2, data_format="channels_last", name=name)(x)
+        return layers.MaxPooling2D(3, strides=2, name=name)(x)
 
     inputs = keras.Input(input_shape, name="images")
     # Padding "same" with stride 2 would add a row and column at the end only.
-    x = layers.ZeroPadding2D(1, data_format="channels_last", name="conv1_pad")(inputs)
+    x = layers.ZeroPadding2D(1, name="conv1_pad")(inputs)
     x = convolution(x, 64, 3, "conv1", strides=2, padding="valid")
     x = pooling(x, "pool1")
     for fire, (squeeze, expand) in _FIRES.items():

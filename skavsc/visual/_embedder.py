@@ -17,17 +17,17 @@ from sklearn.utils.validation import check_is_fitted
 from skavsc._clips import ClipCache, map_clips
 from skavsc._sklearn_compat import HasMethods, Interval, StrOptions, _fit_context
 from skavsc.exceptions import UntrainedWeightsWarning, WeightsError
-from skavsc.visual._frames import ClipFrames
-from skavsc.visual._inputs import Clip, decode, frame_sources, preprocess
-from skavsc.visual._networks import (
+from skavsc.pretrained import (
     ARCHITECTURES,
-    LiveNetwork,
+    Compiled,
+    KerasNetwork,
     choose_runtime,
     compiled,
     open_network,
+    published_names,
 )
-from skavsc.visual._registry import published_names
-from skavsc.visual._runtimes import Compiled
+from skavsc.visual._frames import ClipFrames
+from skavsc.visual._inputs import Clip, decode, frame_sources, preprocess
 
 # To be raised when the values of the features change.
 _VERSION = 1
@@ -271,7 +271,7 @@ class ImageEmbedder(
     def _batch_size(self, n_steps: int | None) -> int:
         return min(self.batch_size, n_steps or self.batch_size)
 
-    def _pooling(self, live: LiveNetwork) -> str | None:
+    def _pooling(self, live: KerasNetwork) -> str | None:
         return self.pooling if live.has_maps else None
 
     def _preprocessing(self) -> str:

@@ -12,8 +12,8 @@ from sklearn.frozen import FrozenEstimator
 
 from skavsc.classifiers._streams import ClipStreams, FrameStream, Stream
 from skavsc.exceptions import MediaNotFoundError
+from skavsc.pretrained import open_network
 from skavsc.visual import ImageEmbedder, LazyFrames, VGGPlacesEmbedder
-from skavsc.visual._networks import open_network
 
 pytestmark = pytest.mark.filterwarnings("ignore::skavsc.exceptions.UntrainedWeightsWarning")
 

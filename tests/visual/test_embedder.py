@@ -22,8 +22,8 @@ from skavsc.exceptions import (
     WeightsError,
 )
 from skavsc.networks import ImagePreprocessing, squeezenet11_base, vgg16_base
+from skavsc.pretrained._weights import draw_weights
 from skavsc.visual import ImageEmbedder, VGGPlacesEmbedder, VideoFrameSampler
-from skavsc.visual._weights import draw_weights
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
@@ -390,7 +390,7 @@ def test_survives_a_cleared_session(squeezenet):
 
 
 def test_build_is_shared_between_clones(squeezenet):
-    from skavsc.visual._networks import open_network
+    from skavsc.pretrained import open_network
 
     assert open_network("squeezenet11", None, 3) is open_network("squeezenet11", None, 3)
     assert open_network("squeezenet11", None, 3) is not open_network("squeezenet11", None, 4)

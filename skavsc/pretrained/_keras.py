@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from skavsc.exceptions import WeightsError
-from skavsc.visual._registry import find_weights
-from skavsc.visual._runtimes import (
+from skavsc.pretrained._registry import find_weights
+from skavsc.pretrained._runtimes import (
     Compiled,
     check_runtime,
     compile_network,
     fastest,
     installed_runtimes,
 )
-from skavsc.visual._weights import draw_weights, load_weights, weights_digest
+from skavsc.pretrained._weights import draw_weights, load_weights, weights_digest
 
 #: Architecture -> the preprocessing of its published Places365 weights.
 ARCHITECTURES = {"vgg16": "places365", "squeezenet11": "squeezenet-places365"}
@@ -36,7 +36,7 @@ _SETTINGS = (
 
 
 @dataclass(frozen=True)
-class LiveNetwork:
+class KerasNetwork:
     """A network with its weights, and the checksum that tells it from others.
 
     Parameters
@@ -56,7 +56,7 @@ class LiveNetwork:
         return len(self.model.output_shape) == 4
 
 
-def open_network(network: Any, weights: str | os.PathLike[str] | None, seed: int) -> LiveNetwork:
+def open_network(network: Any, weights: str | os.PathLike[str] | None, seed: int) -> KerasNetwork:
     """Build a network, or take it from those in use.
 
     Parameters
@@ -71,7 +71,7 @@ def open_network(network: Any, weights: str | os.PathLike[str] | None, seed: int
 
     Returns
     -------
-    LiveNetwork
+    KerasNetwork
         The network.
 
     Raises
@@ -96,7 +96,7 @@ def open_network(network: Any, weights: str | os.PathLike[str] | None, seed: int
 @functools.lru_cache(maxsize=2)
 def _opened(
     architecture: str, path: Path | None, seed: int, stamps: tuple[Any, ...]
-) -> LiveNetwork:
+) -> KerasNetwork:
     # Any image size fits, so that one network serves all.
     shape = (None, None, 3)
     if architecture == "vgg16":
@@ -129,7 +129,7 @@ def _load_model(architecture: str) -> Any:
         raise WeightsError(f"{choices} a .keras file that can be loaded: {error}") from error
 
 
-def _live(model: Any) -> LiveNetwork:
+def _live(model: Any) -> KerasNetwork:
     inputs, outputs = model.input_shape, model.output_shape
     if len(inputs) != 4 or inputs[-1] != 3 or len(outputs) not in (2, 4):
         raise WeightsError(
@@ -141,12 +141,12 @@ def _live(model: Any) -> LiveNetwork:
         config = layer.get_config()
         structure.update(type(layer).__name__.encode())
         structure.update(repr([config[key] for key in _SETTINGS if key in config]).encode())
-    return LiveNetwork(model, f"{weights_digest(model)}-{structure.hexdigest()}")
+    return KerasNetwork(model, f"{weights_digest(model)}-{structure.hexdigest()}")
 
 
 @functools.lru_cache(maxsize=4)
 def compiled(
-    live: LiveNetwork,
+    live: KerasNetwork,
     pooling: str | None,
     runtime: str,
     batch_size: int,
@@ -156,7 +156,7 @@ def compiled(
 
     Parameters
     ----------
-    live : LiveNetwork
+    live : KerasNetwork
         The network.
     pooling : {"avg", "max"} or None
         The pooling over positions.
@@ -177,7 +177,7 @@ def compiled(
 
 
 def choose_runtime(
-    live: LiveNetwork,
+    live: KerasNetwork,
     pooling: str | None,
     runtime: str,
     batch_size: int,
@@ -187,7 +187,7 @@ def choose_runtime(
 
     Parameters
     ----------
-    live : LiveNetwork
+    live : KerasNetwork
         The network.
     pooling : {"avg", "max"} or None
         The pooling over positions.

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from skavsc.networks import squeezenet11_base, vgg16_base
+from skavsc.pretrained import _runtimes as runtimes
+from skavsc.pretrained._graph import onnx_graph
 from skavsc.visual import ImageEmbedder, VGGPlacesEmbedder
-from skavsc.visual import _runtimes as runtimes
-from skavsc.visual._graph import onnx_graph
 
 pytestmark = pytest.mark.filterwarnings("ignore::skavsc.exceptions.UntrainedWeightsWarning")
 
@@ -101,9 +101,9 @@ def test_converted_network_is_kept(cache_dir):
     ImageEmbedder(runtime="mnn", random_state=5).fit_transform(X)
     (file,) = (path for path in (cache_dir / "mnn").glob("*.mnn") if "3x48x48" in path.name)
     before = file.stat().st_mtime_ns
-    from skavsc.visual import _networks
+    from skavsc.pretrained import _keras
 
-    _networks.compiled.cache_clear()
+    _keras.compiled.cache_clear()
     ImageEmbedder(runtime="mnn", random_state=5).fit_transform(X)
     assert file.stat().st_mtime_ns == before
 

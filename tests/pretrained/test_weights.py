@@ -10,9 +10,9 @@ import pytest
 
 from skavsc.exceptions import WeightsError, WeightsNotFoundError
 from skavsc.networks import squeezenet11_base, vgg16_base
+from skavsc.pretrained import _registry as registry
+from skavsc.pretrained._weights import draw_weights, load_weights
 from skavsc.visual import ImageEmbedder, VGGPlacesEmbedder
-from skavsc.visual import _registry as registry
-from skavsc.visual._weights import draw_weights, load_weights
 
 NAME = "vgg16-places365_weights_tf_dim_ordering_tf_kernels_notop.h5"
 

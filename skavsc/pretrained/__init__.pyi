@@ -1,0 +1,9 @@
+from ._keras import ARCHITECTURES as ARCHITECTURES
+from ._keras import KerasNetwork as KerasNetwork
+from ._keras import choose_runtime as choose_runtime
+from ._keras import compiled as compiled
+from ._keras import open_network as open_network
+from ._registry import find_weights as find_weights
+from ._registry import published_names as published_names
+from ._runtimes import Compiled as Compiled
+from ._runtimes import installed_runtimes as installed_runtimes
