@@ -7,6 +7,7 @@ import os
 __all__ = [
     "CacheWarning",
     "ClipTableError",
+    "DamagedMediaWarning",
     "MediaError",
     "MediaNotFoundError",
     "MissingClipWarning",
@@ -75,6 +76,10 @@ class SkavscWarning(UserWarning):
 
 class CacheWarning(SkavscWarning):
     """A cache that cannot be written: what it would hold is computed again."""
+
+
+class DamagedMediaWarning(SkavscWarning):
+    """A file of which a part is missing or cannot be decoded; the rest is used."""
 
 
 class MissingClipWarning(SkavscWarning):

@@ -29,7 +29,7 @@ from skavsc.media import read_sound
 Array = NDArray[Any]
 
 # Raised whenever values may change, so that features cached before are computed again.
-FEATURE_VERSION = 2
+FEATURE_VERSION = 3
 
 CHANNELS = {
     "lrd": ("left", "right", "left - right"),
@@ -78,7 +78,9 @@ class SoundFeatures:
         if isinstance(source, str | os.PathLike):
             name = os.fspath(source)
             duration = self.n_samples / self.sample_rate
-            waveform, _ = read_sound(source, sample_rate=self.sample_rate, duration=duration)
+            waveform, _ = read_sound(
+                source, sample_rate=self.sample_rate, duration=duration, downmix=True
+            )
         else:
             waveform, name = as_waveform(source, self.sample_rate)
         waveform = waveform[:, : self.n_samples]

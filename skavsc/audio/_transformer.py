@@ -35,8 +35,9 @@ class GammatoneMelTransformer(TransformerMixin, BaseEstimator):
     channels : {"lrd", "hpd", "mono", "stereo"}, default="lrd"
         "lrd": left, right, left - right. "hpd": harmonic and percussive part of the mono mix,
         separated by median filters, and left - right. "mono": (left + right) / 2. "stereo":
-        left, right. A mono clip has equal left and right, and left - right at the floor; of
-        more than two channels the first two are used, in all usual orders front left and right.
+        left, right. A mono clip has equal left and right, and left - right at the floor. The
+        channels of a file with more than two are mixed to left and right by their names, as in
+        :func:`skavsc.media.read_sound`; of a waveform in memory the first two are used.
     sample_rate : int, default=44100
         Rate in Hz, at least 1, that sound is resampled to. Waveforms in memory that come
         without a rate have this one.

@@ -1,20 +1,53 @@
-"""What sound and picture share: opening a file, and the clock of its streams."""
+"""Opening a media file, and the one place that turns every failure into ``MediaError``."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import stat
+import time
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import Any, BinaryIO
 
+import av
+
 from skavsc.exceptions import MediaError, MediaNotFoundError
+
+_KINDS = {"read sound": "sound or video", "read picture": "video"}
+
+
+class UnusableError(Exception):
+    """The cause for which a file cannot be used; ``media_errors`` adds the file."""
+
+
+@contextlib.contextmanager
+def media_errors(path: str | os.PathLike[str], stage: str) -> Iterator[None]:
+    """Turn any exception of a decoder or of another dependency into ``MediaError``.
+
+    Damaged files make the libraries beneath raise anything, from ``IndexError`` to
+    ``MemoryError``. Only interruptions, which are no ``Exception``, pass.
+    """
+    try:
+        yield
+    except MediaError:
+        raise
+    except UnusableError as error:
+        raise MediaError(path, stage, str(error)) from error.__cause__
+    except MemoryError as error:
+        cause = "its content does not fit into memory; give duration= to read a part of it"
+        raise MediaError(path, stage, cause) from error
+    except av.error.FFmpegError as error:
+        reason = error.strerror or error
+        cause = f"not a {_KINDS[stage]} file, or a damaged one (FFmpeg: {reason})"
+        raise MediaError(path, stage, cause) from error
+    except Exception as error:
+        cause = f"the file is damaged ({type(error).__name__}: {error})"
+        raise MediaError(path, stage, cause) from error
 
 
 @contextlib.contextmanager
 def open_media(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a regular, non-empty file that stays as it is until it is closed.
+    """Open a regular, non-empty file, and raise if it changes before it is closed.
 
     Decoders are given the open file and not its name, so that odd names (``a:b.mp4``,
     ``http://...``, bytes that are no UTF-8) mean nothing to them.
@@ -45,10 +78,55 @@ def open_media(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise MediaError(path, "read", "the file changed while it was read; try again later")
 
 
-def clock_zero(container: Any) -> Fraction:
-    """Give the time stamp, in seconds, that counts as 0 for all streams of a container.
+class Deadline:
+    """The time at which reading a file is given up.
 
-    It is where the earliest stream begins, as in players: a recording may start at any time
-    stamp. Negative ones are the run-in of a codec, to be dropped, and not the beginning.
+    Parameters
+    ----------
+    time_limit : float
+        Seconds from now.
     """
-    return max(Fraction(container.start_time or 0, 1_000_000), Fraction(0))
+
+    def __init__(self, time_limit: float) -> None:
+        self.time_limit = time_limit
+        self._end = time.monotonic() + time_limit
+
+    def check(self) -> None:
+        """Raise ``UnusableError`` once the time is over."""
+        if time.monotonic() > self._end:
+            raise UnusableError(
+                f"reading takes longer than time_limit={self.time_limit:g} s; raise it or give "
+                "a shorter duration="
+            )
+
+
+def open_container(file: BinaryIO, deadline: Deadline, **options: str) -> Any:
+    """Open a file with FFmpeg, from its first byte.
+
+    FFmpeg reads from the number of the open file, and the whitelist keeps playlists from making
+    it open other files or addresses. The options also hold while it looks into the streams.
+    """
+    os.lseek(file.fileno(), 0, os.SEEK_SET)
+    return av.open(
+        "fd:",
+        options={"fd": str(file.fileno()), "protocol_whitelist": "fd", **options},
+        # Titles in some old encoding are no reason to refuse a file.
+        metadata_errors="replace",
+        timeout=deadline.time_limit,
+    )
+
+
+def choose_streams(container: Any) -> tuple[Any, Any]:
+    """Choose the picture and the sound as players do, both of the same program.
+
+    Returns
+    -------
+    picture, sound : PyAV streams or None
+        Cover art is no picture.
+    """
+    cover = av.stream.Disposition.attached_pic
+    pictures = [stream for stream in container.streams.video if not stream.disposition & cover]
+    picture = container.streams.best("video")
+    if picture not in pictures:
+        picture = pictures[0] if pictures else None
+    return picture, container.streams.best("audio", related=picture)

@@ -4,19 +4,38 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-import av
 import cv2
 import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from skavsc.exceptions import MediaError
-from skavsc.media._file import open_media
-from skavsc.media._timeline import Timeline, UnusablePictureError, picture_stream, read_packets
+from skavsc.media._clock import Clock
+from skavsc.media._damage import Damage, warn_of_damage
+from skavsc.media._file import (
+    Deadline,
+    UnusableError,
+    choose_streams,
+    media_errors,
+    open_container,
+    open_media,
+)
+from skavsc.media._timeline import Timeline, read_packets
 
 Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class _Reading:
+    fps: float
+    duration: float | None
+    size: tuple[int, int] | None
+    interpolation: str
+    max_pixels: int
+    max_span: float
+
 
 INTERPOLATIONS = {
     "nearest": cv2.INTER_NEAREST,
@@ -24,12 +43,6 @@ INTERPOLATIONS = {
     "cubic": cv2.INTER_CUBIC,
     "area": cv2.INTER_AREA,
     "lanczos4": cv2.INTER_LANCZOS4,
-}
-
-_ROTATIONS = {
-    90: cv2.ROTATE_90_COUNTERCLOCKWISE,
-    180: cv2.ROTATE_180,
-    270: cv2.ROTATE_90_CLOCKWISE,
 }
 
 
@@ -40,8 +53,32 @@ def resize_image(image: Image, size: tuple[int, int] | None, interpolation: str)
     return cv2.resize(image, size[::-1], interpolation=INTERPOLATIONS[interpolation])
 
 
-def _decoded(
-    stream: Any, packets: list[Any], timeline: Timeline, needed: set[int]
+def display_matrix(frame: Any) -> NDArray[np.int32] | None:
+    """Return the 2 x 2 part of a frame's display matrix, which maps pixels (x, y) as rows."""
+    for data in frame.side_data:
+        if data.type.name == "DISPLAYMATRIX":
+            matrix: NDArray[np.int32] = np.frombuffer(bytes(data), dtype=np.int32)
+            return matrix.reshape(3, 3)[:2, :2]
+    return None
+
+
+def orient(image: Image, matrix: NDArray[np.int32] | None) -> Image:
+    """Turn and mirror an image by its display matrix; angles between are left alone."""
+    if matrix is None:
+        return image
+    (xx, xy), (yx, yy) = matrix.tolist()
+    if xx == yy == 0 and xy and yx:
+        image = image.transpose(1, 0, 2)
+        flip_x, flip_y = yx < 0, xy < 0
+    elif xy == yx == 0 and xx and yy:
+        flip_x, flip_y = xx < 0, yy < 0
+    else:
+        return image
+    return np.ascontiguousarray(image[:: -1 if flip_y else 1, :: -1 if flip_x else 1])
+
+
+def decode_frames(
+    stream: Any, packets: list[Any], timeline: Timeline, needed: set[int], damage: Damage
 ) -> Iterator[Any]:
     """Decode in order, leaving out the work for frames that neither we nor others need."""
     context = stream.codec_context
@@ -50,27 +87,25 @@ def _decoded(
     context.thread_count = min(4 * joblib.cpu_count(), 16)
     context.thread_type = "AUTO"
     # In H.264 the frames left out are exactly those that no other frame is predicted from.
-    may_skip = context.name == "h264" and not timeline.numbered
+    may_skip = context.name == "h264" and not timeline.counted
     for packet in packets:
         if may_skip:
             context.skip_frame = "DEFAULT" if packet.pts in needed else "NONREF"
-        yield from context.decode(packet)
-    yield from context.decode(None)
+        yield from damage.decode(context, packet)
+    yield from damage.decode(context, None)
 
 
 def _to_rgb(frame: Any, size: tuple[int, int] | None, interpolation: str) -> Image:
     # This conversion and its order (to BGR, turn, resize) give OpenCV's pixels exactly.
     image = frame.to_ndarray(format="bgr24", interpolation="BICUBIC")
-    turn = frame.rotation % 360
-    if turn in _ROTATIONS:
-        image = cv2.rotate(image, _ROTATIONS[turn])
+    image = orient(image, display_matrix(frame))
     return cv2.cvtColor(resize_image(image, size, interpolation), cv2.COLOR_BGR2RGB)
 
 
-def _shown(
+def _on_show(
     frames: Iterator[Any], timeline: Timeline, instants: NDArray[np.float64]
 ) -> Iterator[tuple[Any, int]]:
-    """Give the frames on show at the instants, in order, and at how many instants each is."""
+    """Yield the frames on show at the instants, in order, and at how many instants each is."""
     done = 0
     last: Any = None
     for number, frame in enumerate(frames):
@@ -88,29 +123,43 @@ def _shown(
 
 def _read(
     file: BinaryIO,
-    fps: float,
-    duration: float | None,
-    size: tuple[int, int] | None,
-    interpolation: str,
-) -> Image:
-    wanted = None if duration is None else max(round(fps * duration), 1)
-    horizon = np.inf if wanted is None else wanted / fps
-    # Playlists must not make FFmpeg open other files or addresses.
-    options = {"protocol_whitelist": "none"}
-    with av.open(file, options=options, metadata_errors="replace") as container:
-        stream = picture_stream(container)
-        packets, more = read_packets(container, stream, horizon)
-        timeline = Timeline(container, stream, packets, more)
-        instants = timeline.instants(fps, wanted)
-        frames = _decoded(stream, packets, timeline, timeline.needed(instants))
+    how: _Reading,
+    deadline: Deadline,
+    damage: Damage,
+) -> tuple[Image, bool]:
+    wanted = None if how.duration is None else max(round(how.fps * how.duration), 1)
+    horizon = np.inf if wanted is None else wanted / how.fps
+    options = {"max_pixels": str(how.max_pixels)}
+    with open_container(file, deadline, **options) as container:
+        stream, sound = choose_streams(container)
+        if stream is None:
+            raise UnusableError("the file has no video stream")
+        context = stream.codec_context
+        if context is None:
+            raise UnusableError("there is no decoder for the video stream")
+        if context.width * context.height > how.max_pixels:
+            raise UnusableError(
+                f"its frames have {context.width} x {context.height} pixels, more than "
+                f"max_pixels={how.max_pixels}; raise it if they are real"
+            )
+        # Frames may grow on the way.
+        context.options = options
+        clock = Clock(container, stream, sound)
+        packets, more = read_packets(clock, clock.packets(deadline, damage), horizon)
+        timeline = Timeline(clock, packets, more, how.max_span)
+        instants = timeline.instants(how.fps, wanted)
+        needed = timeline.needed(instants)
         images: list[Image] = []
-        for frame, count in _shown(frames, timeline, instants):
-            images += [_to_rgb(frame, size, interpolation)] * count
+        frames = decode_frames(stream, packets, timeline, needed, damage)
+        for frame, count in _on_show(frames, timeline, instants):
+            deadline.check()
+            images += [_to_rgb(frame, how.size, how.interpolation)] * count
+    damage.check()
     if not images:
-        raise UnusablePictureError("no frame of the video stream can be decoded")
+        raise UnusableError("no frame of the video stream can be decoded")
     if len({image.shape for image in images}) > 1:
-        raise UnusablePictureError("the frames change size on the way; give size= to resize them")
-    return np.stack(images)
+        raise UnusableError("the frames change size on the way; give size= to resize them")
+    return np.stack(images), wanted is not None and len(images) >= wanted
 
 
 def read_frames(
@@ -120,21 +169,26 @@ def read_frames(
     duration: float | None = None,
     size: int | tuple[int, int] | None = None,
     interpolation: str = "linear",
+    max_pixels: int = 1 << 26,
+    max_span: float = 86_400.0,
+    time_limit: float = 600.0,
 ) -> Image:
     """Read the frames that a video shows at regular instants.
 
     Frame i is the picture on show at i / fps seconds: the last frame whose time stamp is at
     most that (a frame is shown from its time stamp, inclusive, to the next one's, exclusive).
-    Time stamps count from the beginning of the file's earliest stream, so that sound and
-    picture share one clock. They are taken as the file gives them, whatever the frame rate
+    Time stamps count from where the earlier of picture and sound begins, so that they share
+    one clock. They are taken as the file gives them, whatever the frame rate
     does; up to half their unit (at most 0.5 ms) they may be late, because files round them.
     Before the first frame of a picture that starts after the sound, that first frame counts.
+    The parts of joined files follow one another.
 
     Parameters
     ----------
     path : path-like
         A file of any container and codec that FFmpeg reads. Of several video streams it is the
-        one that players choose; cover art does not count.
+        one that players choose; cover art does not count. The length that a file announces is
+        not relied on.
     fps : float, default=5.0
         Frames a second to take, greater than 0. More than the file's own repeats frames.
     duration : float, optional
@@ -145,22 +199,35 @@ def read_frames(
         a square. None keeps the size of the video.
     interpolation : {"nearest", "linear", "cubic", "area", "lanczos4"}, default="linear"
         How to resize, by OpenCV's names.
+    max_pixels : int, default=67_108_864
+        Largest number of pixels of a frame, greater than 0: by default 8192 x 8192.
+    max_span : float, default=86_400.0
+        Longest time between the first and the last frame, in seconds, greater than 0.
+    time_limit : float, default=600.0
+        Longest time to spend on the file, in seconds, greater than 0.
 
     Returns
     -------
     ndarray of shape (n_frames, height, width, 3), uint8
-        RGB. A video that ends before ``duration`` gives fewer frames, at least 1. Rotation
-        metadata is applied.
+        RGB. A video that ends before ``duration`` gives fewer frames, at least 1. Metadata that
+        turn the picture by multiples of 90 degrees, or mirror it, are applied.
 
     Raises
     ------
     MediaNotFoundError
         If there is no such file.
     MediaError
-        If it is empty, damaged, truncated, no media file, has no video stream, or changes
-        while it is read.
+        If it is empty, no media file, has no video stream or no frame that can be decoded, or
+        changes while it is read; if more than a tenth of the packets between the first and the
+        last good one cannot be decoded; or if a limit is exceeded.
     ValueError
         If a parameter is out of its range.
+
+    Warns
+    -----
+    DamagedMediaWarning
+        If the file is cut off, or packets cannot be decoded. What is there is returned: fewer
+        frames if the end is missing; in place of what is lost, the frame before stays on show.
 
     Notes
     -----
@@ -181,7 +248,14 @@ def read_frames(
     >>> frames.shape, bool((frames[..., 0] > 200).all())
     ((10, 32, 32, 3), True)
     """
-    for name, value in (("fps", fps), ("duration", duration)):
+    positive = {
+        "fps": fps,
+        "duration": duration,
+        "max_pixels": max_pixels,
+        "max_span": max_span,
+        "time_limit": time_limit,
+    }
+    for name, value in positive.items():
         if value is not None and not (value > 0 and np.isfinite(value)):
             raise ValueError(f"{name} must be greater than 0 and finite, got {value!r}")
     if interpolation not in INTERPOLATIONS:
@@ -191,14 +265,10 @@ def read_frames(
     shape = (size, size) if isinstance(size, int | np.integer) else size
     if shape is not None and (len(shape) != 2 or min(shape) < 1):
         raise ValueError(f"size must be a height and a width of at least 1, got {size!r}")
-    try:
-        with open_media(path) as file:
-            return _read(file, fps, duration, shape, interpolation)
-    except UnusablePictureError as error:
-        cause: str = str(error)
-    except MemoryError:
-        cause = "the frames do not fit into memory; give duration= or size="
-    except av.error.FFmpegError as error:
-        reason = error.strerror or error
-        cause = f"not a video file, or a damaged one (FFmpeg: {reason})"
-    raise MediaError(path, "read picture", cause)
+    how = _Reading(fps, duration, shape, interpolation, int(max_pixels), max_span)
+    damage = Damage()
+    with media_errors(path, "read picture"), open_media(path) as file:
+        frames, complete = _read(file, how, Deadline(time_limit), damage)
+        missing = damage.describe(file, complete)
+    warn_of_damage(path, "read picture", missing)
+    return frames

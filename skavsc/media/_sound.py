@@ -1,138 +1,224 @@
-"""Reading sound: libsndfile for sound files, FFmpeg for containers and everything else."""
+"""Reading sound: libsndfile for plain sound files, FFmpeg for everything else."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import av
 import numpy as np
 import soundfile
 import soxr
-from numpy.typing import NDArray
 
-from skavsc.exceptions import MediaError
-from skavsc.media._file import clock_zero, open_media
+from skavsc.media._channels import Resampler, Waveform, in_order, mix_to_stereo, take_names
+from skavsc.media._clock import Clock
+from skavsc.media._damage import Damage, warn_of_damage
+from skavsc.media._file import (
+    Deadline,
+    UnusableError,
+    choose_streams,
+    media_errors,
+    open_container,
+    open_media,
+)
 
-Waveform = NDArray[np.float32]
+# What libsndfile decodes exactly, by its names.
+_EXACT = {f"PCM_{kind}" for kind in ("S8", "U8", "16", "24", "32")}
+_EXACT |= {"FLOAT", "DOUBLE", "ULAW", "ALAW"}
+# Files that name their channels, which libsndfile does not tell.
+_NAMED = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "CAF", "FLAC", "AU", "OGG"}
 
-# Beyond what any recorder writes: such a rate comes from a damaged header.
 _RATES = (1_000, 1_000_000)
-# Time stamps of some containers are whole milliseconds; a smaller gap than this is rounding.
-_GAP = 0.01
-_LONGEST_GAP = 60.0
+# A gap begins where a time stamp jumps by more than _JUMP seconds, or lags by _LAG; it is taken
+# back where stamps within the next _LAG seconds overlap by more than _ROUNDING.
+_JUMP = 0.01
+_LAG = 0.1
+_ROUNDING = 0.001
 # Read a little further than asked, so that cutting and resampling commute.
 _MARGIN = 0.1
+# The scale of 16-bit samples in a float file is still taken as it is.
+_PEAK = 65_536
 
 
-class _Unusable(Exception):
-    """Why a sound cannot be used; the caller knows the file."""
+@dataclass(frozen=True)
+class _Limits:
+    duration: float | None
+    max_samples_per_second: float
+    max_gap: float
+
+    def check_rate(self, rate: int, n_channels: int) -> None:
+        if not _RATES[0] <= rate <= _RATES[1]:
+            raise UnusableError(
+                f"the header gives a sampling rate of {rate} Hz, outside {_RATES[0]} to {_RATES[1]}"
+            )
+        if rate * n_channels > self.max_samples_per_second:
+            raise UnusableError(
+                f"{n_channels} channels at {rate} Hz exceed "
+                f"max_samples_per_second={self.max_samples_per_second:g}; raise it if they are real"
+            )
+
+    def n_samples(self, rate: int) -> float:
+        return np.inf if self.duration is None else round((self.duration + _MARGIN) * rate)
 
 
-def _checked_rate(rate: int) -> int:
-    if not _RATES[0] <= rate <= _RATES[1]:
-        raise _Unusable(
-            f"the header gives a sampling rate of {rate} Hz, outside {_RATES[0]} to {_RATES[1]}"
-        )
-    return rate
+class _Track:
+    """Samples placed on a clock, with silence where there are none."""
+
+    def __init__(self, limits: _Limits) -> None:
+        self._limits = limits
+        self._parts: list[Waveform] = []
+        self._position = 0
+        self._gap = 0
+        # The last silence: its index among the parts, and where it ends.
+        self._silence: tuple[int, int] | None = None
+
+    def add(self, start: int | None, samples: Waveform, rate: int) -> bool:
+        """Add samples that begin at a position; return whether there are enough."""
+        gap = 0 if start is None else start - self._position
+        if not self._parts and gap < 0:
+            samples = samples[:, -gap:]  # the run-in of the codec, before time 0
+            gap = 0
+        elif gap > 0 and (not self._parts or gap - self._gap > _JUMP * rate or gap > _LAG * rate):
+            gap = self._fill(gap, len(samples), rate)
+        elif gap < -_ROUNDING * rate and self._silence is not None:
+            gap += self._take_back(-gap, rate)
+        self._gap = gap
+        if samples.size:
+            self._parts.append(samples)
+            self._position += samples.shape[1]
+        return self._position >= self._limits.n_samples(rate)
+
+    def _fill(self, gap: int, n_channels: int, rate: int) -> int:
+        if gap > self._limits.max_gap * rate:
+            raise UnusableError(
+                f"the time stamps leave out {gap / rate:.0f} s, more than "
+                f"max_gap={self._limits.max_gap:g} s"
+            )
+        # No more than what is asked for.
+        gap = int(min(gap, max(self._limits.n_samples(rate) - self._position, 0)))
+        self._parts.append(np.zeros((n_channels, gap), dtype=np.float32))
+        self._position += gap
+        self._silence = len(self._parts) - 1, self._position
+        return 0
+
+    def _take_back(self, overlap: int, rate: int) -> int:
+        """Shorten a silence that the time stamps after it do not confirm."""
+        assert self._silence is not None
+        index, end = self._silence
+        if self._position - end > _LAG * rate:
+            self._silence = None
+            return 0
+        excess = min(overlap, self._parts[index].shape[1])
+        self._parts[index] = self._parts[index][:, excess:]
+        self._position -= excess
+        return excess
+
+    def waveform(self) -> Waveform:
+        if not self._parts:
+            raise UnusableError("the sound track holds no samples")
+        return np.concatenate(self._parts, axis=1)
 
 
-def _limit(duration: float | None, rate: int) -> float:
-    return np.inf if duration is None else round((duration + _MARGIN) * rate)
+def _read_container(
+    container: Any, limits: _Limits, deadline: Deadline, damage: Damage
+) -> tuple[Waveform, int, tuple[str, ...], bool]:
+    """Read the sound of an open container, from the container's time 0."""
+    picture, stream = choose_streams(container)
+    if stream is None:
+        raise UnusableError("the file has no sound track")
+    context = stream.codec_context
+    if context is None:
+        raise UnusableError("the sound is coded in a way that FFmpeg does not know")
+    names = take_names(context)
+    if context.sample_rate:
+        limits.check_rate(context.sample_rate, len(names))
+    clock = Clock(container, stream, picture)
+    resampler, track = Resampler(), _Track(limits)
+    complete = False
+
+    def frames() -> Iterator[Any]:
+        for packet in clock.packets(deadline, damage):
+            yield from damage.decode(context, packet)
+        yield from damage.decode(context, None)
+
+    for frame in frames():
+        limits.check_rate(frame.sample_rate, frame.layout.nb_channels)
+        start = None
+        parts = resampler.convert(frame)
+        if frame.pts is not None:
+            seconds = frame.pts * frame.time_base - clock.zero
+            start = round(seconds * resampler.rate)
+        for samples in parts:
+            complete = track.add(start, samples, resampler.rate)
+            start = None
+        if complete:
+            break
+    else:
+        for samples in resampler.convert(None):
+            track.add(None, samples, resampler.rate)
+    damage.check()
+    waveform = track.waveform()
+    named = "NONE" not in resampler.names or len(resampler.names) != len(names)
+    return waveform, resampler.rate, resampler.names if named else names, complete
 
 
-def _read_sound_file(sound: Any, duration: float | None) -> tuple[Waveform, int]:
+def _read_sound_file(
+    sound: Any, limits: _Limits, deadline: Deadline
+) -> tuple[Waveform, int, tuple[str, ...], bool]:
     """Read an open soundfile.SoundFile."""
-    rate = _checked_rate(sound.samplerate)
-    wanted = min(_limit(duration, rate), sound.frames)
-    blocks = []
+    rate = sound.samplerate
+    limits.check_rate(rate, sound.channels)
+    wanted = limits.n_samples(rate)
+    blocks: list[Waveform] = []
     n_read = 0
     # In blocks, because a damaged header may promise more than fits into memory.
     while n_read < wanted:
+        deadline.check()
         size = int(min(wanted - n_read, 1 << 20))
         block = sound.read(size, dtype="float32", always_2d=True)
         if not len(block):
-            raise _Unusable(
-                f"the sound ends after {n_read} of {sound.frames} samples; the file is cut off"
-            )
+            break
         blocks.append(block)
         n_read += len(block)
+    if n_read < min(wanted, sound.frames):
+        raise soundfile.LibsndfileError(0, f"only {n_read} of {sound.frames} samples: ")
     if not blocks:
-        raise _Unusable("the file holds no samples")
-    return np.concatenate(blocks).T, rate
+        raise UnusableError("the file holds no samples")
+    names = {1: ("FC",), 2: ("FL", "FR")}.get(sound.channels, ("NONE",) * sound.channels)
+    return np.concatenate(blocks).T, rate, names, n_read >= wanted
 
 
-def _placed_frames(container: Any, stream: Any, rate: int) -> Iterator[tuple[int | None, Waveform]]:
-    """Decode to pairs of position on the container's clock, in samples, and samples."""
-    zero = clock_zero(container)
-    converter = av.AudioResampler(format="fltp")
-    for encoded in container.decode(stream):
-        if encoded.sample_rate != rate:
-            raise _Unusable(f"the sampling rate changes from {rate} to {encoded.sample_rate} Hz")
-        start = None
-        if encoded.pts is not None:
-            start = round((encoded.pts * encoded.time_base - zero) * rate)
-        for frame in converter.resample(encoded):
-            samples = frame.to_ndarray()
-            yield start, samples
-            start = None
+def _read(
+    file: BinaryIO, limits: _Limits, deadline: Deadline, damage: Damage
+) -> tuple[Waveform, int, tuple[str, ...], bool]:
+    with contextlib.ExitStack() as stack:
+        sound = None
+        # Both libraries get the number of the open file: it is faster than to be asked for
+        # bytes, and errors need not pass through them.
+        with contextlib.suppress(soundfile.LibsndfileError):
+            sound = stack.enter_context(soundfile.SoundFile(file.fileno(), closefd=False))
+        if sound is not None and _is_plain(sound):
+            with contextlib.suppress(soundfile.LibsndfileError):
+                return _read_sound_file(sound, limits, deadline)
+        try:
+            container = stack.enter_context(open_container(file, deadline))
+        except av.error.FFmpegError:
+            if sound is None:
+                raise
+            return _read_sound_file(sound, limits, deadline)
+        return _read_container(container, limits, deadline, damage)
 
 
-def _read_container(container: Any, duration: float | None) -> tuple[Waveform, int]:
-    """Read the default sound track of an open container, from the container's time 0."""
-    stream = container.streams.best("audio")
-    if stream is None:
-        raise _Unusable("the file has no sound track")
-    if stream.codec_context is None:
-        raise _Unusable("the sound is coded in a way that FFmpeg does not know")
-    rate = _checked_rate(stream.rate)
-    wanted = _limit(duration, rate)
-    parts: list[Waveform] = []
-    position = 0
-    for start, samples in _placed_frames(container, stream, rate):
-        gap = 0 if start is None else start - position
-        if not parts and gap < 0:
-            samples = samples[:, -gap:]  # the run-in of the codec, before time 0
-        elif gap > (_GAP * rate if parts else 0):
-            if gap > _LONGEST_GAP * rate:
-                raise _Unusable(f"the time stamps leave out {gap / rate:.0f} s")
-            parts.append(np.zeros((len(samples), gap), dtype=np.float32))
-            position += gap
-        if samples.size:
-            parts.append(samples)
-            position += samples.shape[1]
-        if position >= wanted:
-            break
-    if not parts:
-        raise _Unusable("the sound track holds no samples")
-    # Only these containers hold an index that knows the duration; others estimate it.
-    if "mp4" in container.format.name and stream.duration:
-        promised = float(stream.duration * stream.time_base)
-        if position < min(promised * rate, wanted) - 0.5 * rate:
-            raise _Unusable(
-                f"the sound ends after {position / rate:.2f} of {promised:.2f} s; "
-                f"the file is cut off"
-            )
-    waveform = np.concatenate(parts, axis=1)
-    return waveform if duration is None else waveform[:, : int(wanted)], rate
-
-
-def _decode(file: BinaryIO, duration: float | None) -> tuple[Waveform, int]:
-    # Both libraries get the number of the open file: it is faster than to be asked for bytes,
-    # and errors need not pass through them.
-    number = file.fileno()
-    try:
-        sound = soundfile.SoundFile(number, closefd=False)
-    except soundfile.LibsndfileError:
-        file.seek(0)
-        # The whitelist keeps playlists from making FFmpeg open other files or addresses. Titles
-        # in some old encoding are no reason to refuse a file.
-        options = {"fd": str(number), "protocol_whitelist": "fd"}
-        with av.open("fd:", options=options, metadata_errors="replace") as container:
-            return _read_container(container, duration)
-    with sound:
-        return _read_sound_file(sound, duration)
+def _is_plain(sound: Any) -> bool:
+    """Return whether libsndfile reads a file exactly."""
+    return (
+        sound.subtype in _EXACT
+        and 0 < sound.frames < 1 << 60  # unknown, as in streams
+        and (sound.channels <= 2 or sound.format not in _NAMED)
+    )
 
 
 def read_sound(
@@ -140,11 +226,12 @@ def read_sound(
     *,
     sample_rate: int | None = None,
     duration: float | None = None,
+    downmix: bool = False,
+    max_samples_per_second: float = 3_072_000,
+    max_gap: float = 60.0,
+    time_limit: float = 600.0,
 ) -> tuple[Waveform, int]:
     """Read the sound of a sound or video file.
-
-    Sound files (wav, flac, ogg, mp3, ...) are read by libsndfile, everything else, such as the
-    sound track of an mp4, by FFmpeg.
 
     Parameters
     ----------
@@ -155,11 +242,22 @@ def read_sound(
         keeps the file's own.
     duration : float, default=None
         Read at most that many seconds, greater than 0. None reads to the end.
+    downmix : bool, default=False
+        Whether to mix more than two channels to left and right (see Notes).
+    max_samples_per_second : float, default=3_072_000
+        Largest number of channels times sampling rate, in Hz, greater than 0: by default 64
+        channels at 48 kHz or 16 at 192 kHz.
+    max_gap : float, default=60.0
+        Longest silence, in seconds, greater than 0, to put where time stamps leave a gap.
+    time_limit : float, default=600.0
+        Longest time to spend on the file, in seconds, greater than 0.
 
     Returns
     -------
     waveform : ndarray of shape (n_channels, n_samples), float32
-        Full scale is 1. All channels of the file, in its order.
+        Full scale is 1. Without ``downmix`` all channels of the file: named ones in FFmpeg's
+        order (front left, front right, front centre, low frequencies, back left, ...), others
+        in the order of the file.
     rate : int
         The sampling rate, in Hz.
 
@@ -169,18 +267,42 @@ def read_sound(
         If there is no such file.
     MediaError
         If the file is empty, no regular file, not readable or no sound or video file; if it has
-        no sound track, no samples, fewer samples than its index says, NaN or infinite samples
-        or an impossible sampling rate; if its sampling rate or number of channels changes
-        midway; or if the file changes while it is read.
+        no sound track or no samples; if more than a tenth of the packets between the first and
+        the last good one cannot be decoded; if samples are NaN, infinite or beyond 65,536 times
+        full scale; if a limit is exceeded; or if the file changes while it is read.
+    ValueError
+        If a parameter is out of its range.
+
+    Warns
+    -----
+    DamagedMediaWarning
+        If the file is cut off, or packets cannot be decoded. What is there is returned: a
+        shorter waveform if the beginning or the end is missing, silence in place of what is
+        lost between.
 
     Notes
     -----
-    *Several sound tracks*: the one that FFmpeg calls best is read, which is the track flagged
-    as default.
+    *Decoders*: libsndfile reads the files that it decodes exactly and whose length is known:
+    PCM, floating point, A-law and mu-law of one or two channels, and FLAC. FFmpeg reads
+    everything else, and what libsndfile fails on.
 
-    *Clock*: time 0 is where the earliest stream of the container begins, picture included, so
-    that sound and picture share one clock. A sound track that begins later is preceded by
-    silence, and gaps of more than 10 ms within it are filled with silence, as a player does.
+    *Headers* are hints: everything that can be decoded is read, whatever length is announced. A
+    track that changes its rate or channels goes on with those of its beginning.
+
+    *Several sound tracks*: the one that FFmpeg calls best is read, which is the track flagged
+    as default, of the program from which ``read_frames`` takes the picture.
+
+    *Clock*: time 0 is where the earlier of picture and sound begins, so that they share one
+    clock. A sound track that begins later is preceded by silence. Where time stamps jump ahead
+    by more than 10 ms, or have run ahead by more than 100 ms, silence is inserted; if the next
+    stamps contradict it, it is taken back. Parts of joined files follow one another.
+
+    *Mixing*: channels are mixed by their names, with the coefficients of ITU-R BS.775 as
+    implemented in libswresample: left = FL + 0.7071 FC + 0.7071 BL (or SL) + 0.5 BC, right
+    alike, no low-frequency channel, and no scaling. Of ambisonics, left and right are cardioids
+    that point there, (W + Y) / 2 and (W - Y) / 2. Up to eight channels without names are taken
+    for FFmpeg's default layout of that number; of other layouts without a rule, left and right
+    are both the mean of all channels.
 
     Examples
     --------
@@ -194,24 +316,41 @@ def read_sound(
     >>> waveform.shape, waveform.dtype, rate
     ((1, 44100), dtype('float32'), 44100)
     """
-    for name, value in {"sample_rate": sample_rate, "duration": duration}.items():
+    positive = {
+        "sample_rate": sample_rate,
+        "duration": duration,
+        "max_samples_per_second": max_samples_per_second,
+        "max_gap": max_gap,
+        "time_limit": time_limit,
+    }
+    for name, value in positive.items():
         if value is not None and not value > 0:
             raise ValueError(f"{name}={value!r} must be greater than 0, or None")
-    try:
+    limits = _Limits(duration, max_samples_per_second, max_gap)
+    damage = Damage()
+    with media_errors(path, "read sound"):
         with open_media(path) as file:
-            waveform, rate = _decode(file, duration)
-    except _Unusable as error:
-        raise MediaError(path, "read sound", str(error)) from None
-    except soundfile.LibsndfileError as error:
-        raise MediaError(path, "read sound", f"libsndfile: {error.error_string}") from error
-    except av.error.FFmpegError as error:
-        cause = f"not a sound or video file, or a damaged one (FFmpeg: {error.strerror})"
-        raise MediaError(path, "read sound", cause) from error
-    if not np.isfinite(waveform).all():
-        raise MediaError(path, "read sound", "it holds NaN or infinite samples")
-    if sample_rate is not None and sample_rate != rate:
-        waveform = soxr.resample(waveform.T, rate, sample_rate, quality="HQ").T
-        rate = sample_rate
+            waveform, rate, names, complete = _read(file, limits, Deadline(time_limit), damage)
+            missing = damage.describe(file, complete)
+        waveform, names = in_order(waveform, names)
+        _check_samples(waveform)
+        if downmix:
+            waveform = mix_to_stereo(waveform, names)
+        if sample_rate is not None and sample_rate != rate:
+            waveform = soxr.resample(waveform.T, rate, sample_rate, quality="HQ").T
+            rate = sample_rate
+    warn_of_damage(path, "read sound", missing)
     if duration is not None:
         waveform = waveform[:, : round(duration * rate)]
     return np.ascontiguousarray(waveform), rate
+
+
+def _check_samples(waveform: Waveform) -> None:
+    peak = max(waveform.max(), -waveform.min())
+    if not np.isfinite(peak):
+        raise UnusableError("it holds NaN or infinite samples")
+    if peak > _PEAK:
+        raise UnusableError(
+            f"its samples reach {peak:.3g} times full scale, beyond {_PEAK}; they are damaged, "
+            "or need to be scaled"
+        )

@@ -2,111 +2,136 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
-from skavsc.media._file import clock_zero
+from skavsc.media._clock import Clock
+from skavsc.media._file import UnusableError
 
-# Longer time spans come from damaged time stamps and would ask for any amount of memory.
-_LONGEST = 24 * 3600.0
-
-
-class UnusablePictureError(Exception):
-    """Why the picture of a file cannot be used; the caller knows the file."""
-
-
-def picture_stream(container: Any) -> Any:
-    """Choose the stream as players do, cover art aside."""
-    cover = av.stream.Disposition.attached_pic
-    streams = [s for s in container.streams.video if not s.disposition & cover]
-    if not streams:
-        raise UnusablePictureError("the file has no video stream")
-    best = container.streams.best("video")
-    stream = best if best in streams else streams[0]
-    if stream.codec_context is None:
-        raise UnusablePictureError("there is no decoder for the video stream")
-    return stream
+# A first frame later than asked for is read with what is needed to decode it.
+_AFTER_FIRST = 0.5
+# Decoders hold back frames; without time stamps so many more seconds are read.
+_HELD_BACK = 2.0
 
 
-def read_packets(container: Any, stream: Any, horizon: float) -> tuple[list[Any], bool]:
-    """Read the packets of the frames up to a time; also tell whether more follow."""
-    packets: list[Any] = []
-    unit = stream.time_base
-    latest = horizon + float(clock_zero(container))
-    for packet in container.demux(stream):
-        if packet.dts is None and not packet.size:
-            break  # PyAV's sign of the end
-        if packet.is_corrupt:
-            raise UnusablePictureError("the file is truncated or damaged")
-        # A frame is never shown before its decoding time, so none that follows is needed.
-        if packet.dts is not None and float(packet.dts * unit) > latest:
-            return packets, True
-        packets.append(packet)
-    if not packets:
-        raise UnusablePictureError("the video stream is empty")
-    return packets, False
+def frame_period(stream: Any) -> Fraction:
+    """Return the usual time from one frame to the next, in seconds."""
+    return 1 / Fraction(stream.average_rate or stream.guessed_rate or 25)
+
+
+def read_packets(clock: Clock, packets: Iterator[Any], horizon: float) -> tuple[list[Any], bool]:
+    """Read the packets of the frames up to a time, at least those of the first frame.
+
+    Returns
+    -------
+    packets : list of av.Packet
+        At least one.
+    more : bool
+        Whether more packets follow.
+    """
+    period = frame_period(clock.stream)
+    latest = -np.inf
+    read: list[Any] = []
+    for packet in packets:
+        if packet.dts is not None:
+            # A frame is never shown before its decoding time, so none that follows is needed.
+            time = float(clock.time(packet.dts))
+            if latest < horizon:
+                latest = max(horizon, time + _AFTER_FIRST)
+            if time > latest:
+                return read, True
+        elif packet.pts is None and len(read) * period > horizon + _HELD_BACK:
+            return read, True
+        read.append(packet)
+    if not read:
+        raise UnusableError("the video stream is empty")
+    return read, False
 
 
 class Timeline:
     """When the frames of a stream are shown.
 
+    Time stamps are taken as the file gives them. AVI files, and old codecs in Matroska, give
+    decoding times alone: the k-th frame is shown at the k-th of them. Bare streams give none:
+    their frames follow one another at the frame rate.
+
     Parameters
     ----------
-    container, stream : PyAV objects
-        The open file.
+    clock : Clock
+        The clock of the file.
     packets : list of av.Packet
-        The stream's packets, at least one.
+        The stream's packets, at least one. Those without presentation time stamps get them
+        where frames are decoded in the order in which they are shown.
     open_ended : bool
         Whether more packets follow, so that the last frame of these is not the end.
+    max_span : float
+        Longest time between the first and the last frame, in seconds.
     """
 
-    def __init__(self, container: Any, stream: Any, packets: list[Any], open_ended: bool) -> None:
-        period = 1 / float(stream.average_rate or stream.guessed_rate or 25)
+    def __init__(self, clock: Clock, packets: list[Any], open_ended: bool, max_span: float) -> None:
+        stream = clock.stream
+        period = frame_period(stream)
         visible = [packet for packet in packets if not packet.is_discard] or packets
-        # AVI and bare streams keep the order of frames and no time stamps.
-        self.numbered = container.format.name == "avi" or any(p.pts is None for p in visible)
-        self._unit = period if self.numbered else float(stream.time_base)
-        self._zero = 0.0 if self.numbered else float(clock_zero(container))
+        self._clock = clock
+        unit = clock.unit
+        avi = "avi" in clock.format_name
+        if not avi and all(packet.pts is not None for packet in visible):
+            self.counted = False
+            stamps = [packet.pts for packet in visible]
+        elif all(packet.dts is not None for packet in visible):
+            self.counted = bool(stream.codec_context.has_b_frames)
+            stamps = [packet.dts for packet in visible]
+            for packet in packets:
+                packet.pts = packet.dts
+        else:
+            self.counted = True
+            unit = period
+            stamps = [_first_number(clock, packets, period) + i for i in range(len(visible))]
+        last = max(range(len(stamps)), key=stamps.__getitem__)
+        length = visible[last].duration * clock.unit if visible[last].duration else period
+        # Only packets with content become frames; an empty one repeats the frame before.
+        frames = sorted(s for s, packet in zip(stamps, visible, strict=True) if packet.size)
+        self._stamps = np.array(frames or stamps)
+        zero = clock.zero
+        self._times = np.array([float(stamp * unit - zero) for stamp in self._stamps.tolist()])
         # Files round time stamps to their unit: 1/3 s becomes 0.333 or 0.334 s.
-        self.tolerance = min(self._unit / 2, 0.5e-3)
-        self._stamps = np.sort(
-            np.arange(len(visible)) if self.numbered else [packet.pts for packet in visible]
-        )
-        self._times = self._stamps * self._unit - self._zero
+        self.tolerance = min(float(unit) / 2, 0.5e-3)
+        span = (stamps[last] - min(stamps)) * unit
+        if span > max_span:
+            raise UnusableError(
+                f"the time stamps span {float(span):.0f} s, more than max_span={max_span:g} s; "
+                "raise it if they are real"
+            )
         self.end = np.inf
         if not open_ended:
-            last = None if self.numbered else max(visible, key=lambda packet: packet.pts).duration
-            self.end = float(self._times[-1]) + (last * self._unit if last else period)
-            self._check_whole(stream)
-
-    def _check_whole(self, stream: Any) -> None:
-        """Compare the span of the frames with what the head of the file announced."""
-        announced = float((stream.duration or 0) * stream.time_base)
-        span = self.end - float(self._times[0])
-        if span < announced - 0.5 and not self.numbered:
-            raise UnusablePictureError(
-                f"the file is truncated or damaged: it announces {announced:.2f} s of picture "
-                f"and holds {span:.2f} s"
-            )
-        if span > _LONGEST:
-            raise UnusablePictureError("the time stamps span more than a day; they are damaged")
+            self.end = float(stamps[last] * unit - zero + length)
 
     def time(self, frame: Any, number: int) -> float:
-        """Give the time in seconds from which a decoded frame is shown."""
-        if self.numbered or frame.pts is None:
-            return number * self._unit
-        return float(frame.pts * self._unit - self._zero)
+        """Return the time in seconds from which a decoded frame is shown."""
+        if self.counted or frame.pts is None:
+            return float(self._times[min(number, len(self._times) - 1)])
+        return float(self._clock.time(frame.pts))
 
     def instants(self, fps: float, wanted: int | None) -> NDArray[np.float64]:
-        """Give the instants i / fps at which a frame is on show, at most the wanted number."""
+        """Return the instants i / fps at which a frame is on show, at most the wanted number."""
         span = (self.end - self.tolerance) * fps
         count = span if wanted is None else min(span, wanted)
         return np.arange(max(int(np.ceil(count)), 1)) / fps
 
     def needed(self, instants: NDArray[np.float64]) -> set[int]:
-        """Give the time stamps of the frames on show at the instants."""
+        """Return the time stamps of the frames on show at the instants."""
         shown = np.searchsorted(self._times, instants + self.tolerance, side="right") - 1
         return set(self._stamps[np.maximum(shown, 0)].tolist())
+
+
+def _first_number(clock: Clock, packets: list[Any], period: Fraction) -> Fraction:
+    """Return when the first frame is shown, in frames, by the first time stamp there is."""
+    for index, packet in enumerate(packets):
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if stamp is not None:
+            return stamp * clock.unit / period - index
+    return clock.start / period

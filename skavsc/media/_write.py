@@ -84,8 +84,9 @@ def _picture_packets(
 def _sound_packets(stream: Any, sound: NDArray[np.float32], rate: int) -> Iterator[Any]:
     block = 1 << 14
     for start in range(0, sound.shape[1], block):
-        part = np.ascontiguousarray(sound[:, start : start + block])
-        frame = av.AudioFrame.from_ndarray(part, format="fltp", layout=_LAYOUTS[len(sound)])
+        part = np.ascontiguousarray(sound[:, start : start + block].T).reshape(1, -1)
+        # Packed, because PyAV loses planes of frames from 8 channels on.
+        frame = av.AudioFrame.from_ndarray(part, format="flt", layout=_LAYOUTS[len(sound)])
         frame.sample_rate = rate
         frame.pts = start
         frame.time_base = Fraction(1, rate)

@@ -14,7 +14,7 @@ from skavsc.media import read_frames, resize_image
 Frames = NDArray[np.uint8]
 
 # To be raised when other frames or pixels are read than before, so that caches notice.
-_READING = 1
+_READING = 2
 
 
 @dataclass(frozen=True)

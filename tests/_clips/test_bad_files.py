@@ -4,6 +4,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 
 from skavsc.audio import GammatoneMelTransformer
 from skavsc.exceptions import MediaError, MissingClipWarning, UntrainedWeightsWarning
-from skavsc.media import _picture, write_clip
+from skavsc.media import write_clip
 from skavsc.visual import ImageEmbedder, VideoFrameSampler
 
 # Each with a part of the cause; one list a modality, in which "good" and None come in between.
@@ -196,7 +197,7 @@ def test_odd_picture_is_picture(folder):
 @pytest.mark.parametrize("cached", [False, True])
 @pytest.mark.parametrize(
     ("kind", "step"),
-    [(Sound(), (soundfile.SoundFile, "read")), (Picture(), (_picture, "picture_stream"))],
+    [(Sound(), (soundfile.SoundFile, "read")), (Picture(), (cv2, "cvtColor"))],
     ids=["sound", "picture"],
 )
 def test_a_file_that_is_still_written(kind, step, folder, tmp_path, monkeypatch, cached):

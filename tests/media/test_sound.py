@@ -197,22 +197,11 @@ def bad(tmp_path, wav_path, clip_path, video_path):
         soundfile.write(tmp_path / name, samples, 48_000, **kwargs)
         return tmp_path / name
 
-    flac = sound("whole.flac", np.random.default_rng(0).uniform(-1, 1, 48_000))
     header = bytearray(wav_path.read_bytes())
     header[24:28] = (3).to_bytes(4, "little")
     long = write_clip(
         tmp_path / "long.mp4", sound=np.random.default_rng(0).uniform(-1, 1, (1, 480_000))
     )
-    # The index of this file is at its end; in a file for streaming it comes first.
-    streamed = tmp_path / "streamed.mp4"
-    with av.open(str(long)) as source:
-        [track] = source.streams
-        with av.open(str(streamed), "w", options={"movflags": "faststart"}) as target:
-            copy = target.add_stream_from_template(track)
-            for packet in source.demux(track):
-                if packet.dts is not None:
-                    packet.stream = copy
-                    target.mux(packet)
     infinite = np.zeros(4800)
     infinite[17] = np.inf
     return {
@@ -227,11 +216,6 @@ def bad(tmp_path, wav_path, clip_path, video_path):
         "directory": (tmp_path, "directory"),
         "no sound": (video_path, "no sound track"),
         "cut mp4": (file("cut.mp4", long.read_bytes()[:50_000]), "not a sound or video file"),
-        "cut streamed mp4": (
-            file("cut2.mp4", streamed.read_bytes()[:60_000]),
-            "cut off|not a sound",
-        ),
-        "cut flac": (file("cut.flac", flac.read_bytes()[:20_000]), "cut off|libsndfile"),
         "nul in the name": ("a\0b.wav", "null"),
     }
 
@@ -248,8 +232,6 @@ BAD = [
     "directory",
     "no sound",
     "cut mp4",
-    "cut streamed mp4",
-    "cut flac",
     "nul in the name",
 ]
 
@@ -297,13 +279,6 @@ def test_a_file_that_changes_while_it_is_read(tmp_path, wav_path, monkeypatch):
     monkeypatch.setattr(soundfile.SoundFile, "read", read_and_append)
     with pytest.raises(MediaError, match="changed while"):
         read_sound(path)
-
-
-def test_truncated_wav_gives_what_is_there(tmp_path, wav_path):
-    content = wav_path.read_bytes()
-    (tmp_path / "a.wav").write_bytes(content[: len(content) // 2])
-    waveform, _ = read_sound(tmp_path / "a.wav")
-    assert 20_000 < waveform.shape[1] < 24_001
 
 
 @pytest.mark.parametrize("name", ["sample_rate", "duration"])
