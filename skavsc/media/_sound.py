@@ -300,9 +300,9 @@ def read_sound(
     *Mixing*: channels are mixed by their names, with the coefficients of ITU-R BS.775 as
     implemented in libswresample: left = FL + 0.7071 FC + 0.7071 BL (or SL) + 0.5 BC, right
     alike, no low-frequency channel, and no scaling. Of ambisonics, left and right are cardioids
-    that point there, (W + Y) / 2 and (W - Y) / 2. Up to eight channels without names are taken
-    for FFmpeg's default layout of that number; of other layouts without a rule, left and right
-    are both the mean of all channels.
+    that point there, (W + Y) / 2 and (W - Y) / 2. Channels without names are taken for FFmpeg's
+    default layout of that number (six: 5.1); where there is none or no rule for mixing, left and
+    right are both the mean of all channels.
 
     Examples
     --------
