@@ -193,8 +193,24 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         """Tell whether there is a network to go on with."""
         return hasattr(getattr(self, "keras_classifier_", None), "model_")
 
-    def _usable_clips(self, X: Any) -> NDArray[np.bool_]:
-        """Tell which clips have a whole second to judge by, before fit or after it."""
+    @property
+    def modality(self) -> str | None:
+        """The modality of the features: "audio" or "visual"; None for both."""
+        return self._modality if self._modality in ("audio", "visual") else None
+
+    def usable_clips(self, X: Any) -> NDArray[np.bool_]:
+        """Return which clips have at least one whole segment, before fit or after it.
+
+        Parameters
+        ----------
+        X : array-like, or structured array with one field a modality
+            The features of n_clips clips.
+
+        Returns
+        -------
+        ndarray of shape (n_clips,), bool
+            True for clips that can be predicted.
+        """
         fitted = hasattr(self, "classes_")
         classifier = self if fitted else clone(self)
         classifier._validate_params()

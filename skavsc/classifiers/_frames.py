@@ -74,9 +74,21 @@ class FrameClassifier(SceneClassifier):
         frames = frames_of(X, self._mixed)
         return self.embedder_.transform(frames), frames
 
-    def _usable_clips(self, X: Any) -> NDArray[np.bool_]:
+    def usable_clips(self, X: Any) -> NDArray[np.bool_]:
+        """Return which clips have at least one whole segment, before fit or after it.
+
+        Parameters
+        ----------
+        X : array-like, or structured array with one field a modality
+            The features or frames of n_clips clips.
+
+        Returns
+        -------
+        ndarray of shape (n_clips,), bool
+            True for clips that can be predicted; where frames are embedded, those that have frames.
+        """
         if not (hasattr(self, "embedder_") or self.embedder or self.fine_tune == "all"):
-            return super()._usable_clips(X)
+            return super().usable_clips(X)
         # To know more of frames they would have to be decoded.
         return np.array([item is not None for item in frames_of(X, self._mixed)], dtype=bool)
 

@@ -108,7 +108,7 @@ def _drop_missing(given: BranchInput) -> BranchInput:
 
 def _drop_unusable(given: BranchInput, classifier: Any) -> BranchInput:
     """Leave out clips that are there, but shorter than the second that scenes are judged by."""
-    tell = getattr(classifier, "_usable_clips", None)
+    tell = getattr(classifier, "usable_clips", None)
     if tell is None or given.values is None:
         return given
     return given.part(np.flatnonzero(tell(given.values)))

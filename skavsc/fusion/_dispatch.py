@@ -28,7 +28,7 @@ def branch_field(X: Any, name: str, estimator: Any) -> str | None:
     It is called like the branch, or like the one modality that its classifier takes.
     """
     classifier = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-    names = (name, getattr(classifier, "_modality", None))
+    names = (name, getattr(classifier, "modality", None))
     return next((field for field in names if field in fields_of(X)), None)
 
 

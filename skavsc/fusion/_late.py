@@ -92,8 +92,8 @@ class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneous
         The number of fits at the same time, as in joblib; None is 1.
     random_state : int, RandomState instance or None, default=None
         If given, the folds that ``cv`` is only the number of are shuffled.
-    verbose : bool or int, default=0
-        Whether to show a progress bar over the fits.
+    verbose : int, default=0
+        The verbosity of joblib: above 0 it reports its progress over the fits.
 
     Attributes
     ----------
@@ -201,7 +201,7 @@ class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneous
         missing: str = "raise",
         n_jobs: int | None = None,
         random_state: Any = None,
-        verbose: int | bool = 0,
+        verbose: int = 0,
     ) -> None:
         self.estimators = estimators
         self.final_estimator = final_estimator

@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import joblib
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 from sklearn.base import clone
-from tqdm import tqdm
+from sklearn.utils.parallel import Parallel, delayed
 
 from skavsc._sklearn_compat import _check_response_method, _num_samples
 from skavsc.fusion._branches import BranchInput, rest_of
@@ -163,7 +162,7 @@ def fit_branches(
     *,
     stack_method: str,
     n_jobs: int | None,
-    verbose: int | bool,
+    verbose: int,
 ) -> tuple[list[Any], Floats]:
     """Fit every branch on all of its clips, and once a fold for out-of-fold probabilities.
 
@@ -183,8 +182,8 @@ def fit_branches(
         As for ``branch_probabilities``.
     n_jobs : int, optional
         The number of fits at the same time.
-    verbose : int or bool
-        Whether to show a progress bar over the fits.
+    verbose : int
+        The verbosity of joblib.
 
     Returns
     -------
@@ -204,18 +203,17 @@ def fit_branches(
             branch = clone(unfitted[task.branch])
             own = params_of_rows(params[task.branch], train.rows)
             if task.held_out is None:
-                yield joblib.delayed(_fit)(branch, train, y[train.rows], own)
+                yield delayed(_fit)(branch, train, y[train.rows], own)
             else:
                 test = given.part(task.held_out)
-                yield joblib.delayed(_fit_predict)(
+                yield delayed(_fit_predict)(
                     branch, train, test, y[train.rows], own, stack_method, classes
                 )
 
-    run = joblib.Parallel(n_jobs=n_jobs, return_as="generator", pre_dispatch="n_jobs")
-    bar = tqdm(run(jobs()), total=len(tasks), desc="branches", unit="fit", disable=not verbose)
+    results = Parallel(n_jobs=n_jobs, pre_dispatch="n_jobs", verbose=verbose)(jobs())
     fitted: list[Any] = []
     probabilities = np.full((len(y), len(inputs), len(classes)), np.nan)
-    for task, result in zip(tasks, bar, strict=True):
+    for task, result in zip(tasks, results, strict=True):
         if task.held_out is None:
             fitted.append(result)
         else:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import TransformerMixin, clone
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import Bunch, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from skavsc._sklearn_compat import (
@@ -325,10 +325,13 @@ class ModalityUnion(TransformerMixin, _BaseComposition, auto_wrap_output_keys=No
                 f"transformers={self.transformers!r} must be a list of (name, transformer) tuples "
                 f"with at least one entry"
             )
-        names, parts = zip(*self.transformers, strict=True)
-        self._validate_names(names)
-        self._check_estimators_are_instances(parts)
+        self._validate_names([name for name, _ in self.transformers])
         for name, part in self.transformers:
+            if isinstance(part, type):
+                raise TypeError(
+                    f"transformer {name!r} is the class {part.__name__}; it must be an instance, "
+                    f"{part.__name__}()"
+                )
             if isinstance(part, str) and part in ("drop", "passthrough"):
                 continue
             if not (hasattr(part, "fit") and hasattr(part, "transform")):

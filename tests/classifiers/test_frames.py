@@ -188,7 +188,7 @@ def test_what_is_usable_is_told_without_decoding(filmed, on_frames, tuned_visual
     lost = X[:3].copy()
     for row, path in enumerate(["gone.mp4", None, "gone.mp4"]):
         lost["visual"][row] = path and replace(X["visual"][row], path=path)
-    assert framework._usable_clips(lost).tolist() == [True, False, True]
+    assert framework.usable_clips(lost).tolist() == [True, False, True]
     with pytest.raises(MediaNotFoundError, match=r"gone\.mp4"):
         framework.predict(lost[[0, 2]])
 

@@ -4,6 +4,8 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from joblib import parallel_config
+from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
@@ -364,7 +366,7 @@ def test_n_jobs_and_progress_give_the_same(clips, capfd):
     assert capfd.readouterr().err == ""
     model.set_params(n_jobs=2, verbose=1)
     np.testing.assert_allclose(model.fit(audio, y).predict_proba(audio), expected)
-    assert "6/6" in capfd.readouterr().err
+    assert "6 out of   6" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("n_jobs", [None, 2])
@@ -417,3 +419,28 @@ def test_a_class_is_no_final_estimator(clips):
     fusion = LateFusionClassifier([("visual", LogisticRegression())], LogisticRegression)
     with pytest.raises(TypeError, match=r"is a class; give a classifier, LogisticRegression\(\)"):
         fusion.fit(X, y)
+
+
+class NotesConfiguration(LogisticRegression):
+    """Notes the configuration of scikit-learn under which it is fitted."""
+
+    def fit(self, X, y):
+        self.config_ = get_config()
+        return super().fit(X, y)
+
+
+def test_workers_have_the_configuration_of_scikit_learn(clips):
+    X, y, _ = clips
+    branch = NotesConfiguration()
+    fusion = LateFusionClassifier([("visual", branch), ("again", branch)], "mean", n_jobs=2)
+    with parallel_config("threading"), config_context(enable_metadata_routing=True):
+        fitted = fusion.fit(X["visual"], y).estimators_
+    assert [part.config_["enable_metadata_routing"] for part in fitted] == [True, True]
+
+
+def test_a_backend_without_generators_gives_the_same(clips):
+    X, y, _ = clips
+    fusion = LateFusionClassifier([("visual", LogisticRegression())], cv=2)
+    expected = fusion.fit(X, y).predict_proba(X)
+    with parallel_config("multiprocessing", n_jobs=2):
+        np.testing.assert_allclose(fusion.fit(X, y).predict_proba(X), expected)
