@@ -1,4 +1,10 @@
+from ._clip_displays import ClipDisplay as ClipDisplay
+from ._clip_displays import TrainingDisplay as TrainingDisplay
 from ._comparison import compare_scenes as compare_scenes
+from ._displays import ClassAccuracyDisplay as ClassAccuracyDisplay
+from ._displays import ReliabilityDisplay as ReliabilityDisplay
+from ._displays import SceneConfusionDisplay as SceneConfusionDisplay
+from ._html import write_report as write_report
 from ._metrics import accuracy_interval as accuracy_interval
 from ._metrics import class_log_loss as class_log_loss
 from ._metrics import expected_calibration_error as expected_calibration_error

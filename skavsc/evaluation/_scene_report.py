@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -69,6 +71,7 @@ class SceneReport:
     See Also
     --------
     compare_scenes : Two systems on the same clips.
+    write_report : One HTML file with all of it.
 
     Examples
     --------
@@ -332,6 +335,25 @@ class SceneReport:
             the lowest first.
         """
         return self.predictions().sort_values("probability_of_true", kind="stable")[:n]
+
+    def to_html(self, path: str | os.PathLike[str], **options: Any) -> Path:
+        """Write all of it as one HTML file.
+
+        Parameters
+        ----------
+        path : path-like
+            The file to write or to replace.
+        **options : dict of str to any
+            As for `write_report`.
+
+        Returns
+        -------
+        pathlib.Path
+            The path written.
+        """
+        from skavsc.evaluation._html import write_report
+
+        return write_report(self, path, **options)
 
     def __str__(self) -> str:
         summary = self.summary()
