@@ -1,19 +1,105 @@
-"""One function applied to every clip, gathered into one array."""
+"""One function applied to every clip, here or in workers, gathered into one array."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
+import os
+import threading
+import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
+import joblib
 import numpy as np
+import sklearn
+from sklearn.utils.parallel import Parallel, delayed
 from tqdm import tqdm
 
+from skavsc._clips._array_file import ArrayFile, MmapMode, new_array_file, open_array_file
 from skavsc._clips._cache import ClipCache, Features
-from skavsc._clips._rows import MmapMode, Rows, finished_rows, open_rows
-from skavsc._clips._work import Clip, Done, Work, computed
-from skavsc.exceptions import MediaError, MissingClipWarning
+from skavsc.exceptions import CacheWarning, MediaError, MissingClipWarning
+
+
+class Task(NamedTuple):
+    """A clip whose features are to be computed."""
+
+    row: int
+    source: Any
+    #: None if it is not known yet, or without a cache.
+    key: str | None
+    #: What ``prepare`` made of the source.
+    prepared: Any = None
+
+
+class Outcome(NamedTuple):
+    """What became of a clip."""
+
+    row: int
+    #: None if the clip failed, or without a cache.
+    key: str | None
+    features: Features | MediaError
+    #: Why the features are not in the cache.
+    cache_error: OSError | None = None
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """The computation of one clip; the attributes are the parameters of ``map_clips``."""
+
+    extract: Callable[[Any], Features]
+    cache: ClipCache | None
+    shape: tuple[int, ...]
+    on_error: str
+
+    def prepare(self, prepare: Callable[[Any], Any], task: Task) -> Task | Outcome:
+        """Prepare a clip, unless its key, once it is known, turns out to be in the cache."""
+        key = task.key
+        try:
+            if self.cache is not None and key is None:
+                key = self.cache.key(task.source)
+                features = self.cache.load(key, self.shape)
+                if features is not None:
+                    return Outcome(task.row, key, features)
+            return task._replace(key=key, prepared=prepare(task.source))
+        except MediaError as error:
+            return self._failed(task, error)
+
+    def finish(self, task: Task | Outcome) -> Outcome:
+        """Compute the features of a prepared clip, and store them."""
+        if isinstance(task, Outcome):
+            return task
+        try:
+            features = self.extract(task.prepared)
+            if features.shape != self.shape or features.dtype != np.float32:
+                raise ValueError(
+                    f"the features are {features.dtype} of shape {features.shape} instead of "
+                    f"float32 of shape {self.shape}"
+                )
+            cache_error = self._store(task, features)
+        except MediaError as error:
+            return self._failed(task, error)
+        return Outcome(task.row, task.key, features, cache_error)
+
+    def _store(self, task: Task, features: Features) -> OSError | None:
+        if self.cache is not None and task.key is not None:
+            try:
+                self.cache.store(task.source, task.key, features)
+            except MediaError:
+                raise
+            except OSError as error:
+                return error
+        return None
+
+    def _failed(self, task: Task, error: MediaError) -> Outcome:
+        if self.on_error == "raise":
+            raise error
+        return Outcome(task.row, None, error)
 
 
 def map_clips(
@@ -45,7 +131,8 @@ def map_clips(
         Run in threads of this process, ahead of ``extract``, which then runs in this thread:
         for decoders that feed a network.
     cache : ClipCache, optional
-        Where features are kept between runs, each as soon as it is computed.
+        Where features are kept between runs, each as soon as it is computed. If it cannot be
+        written, features are computed and not kept.
     on_error : {"raise", "missing"}, default="raise"
         What a MediaError leads to: the error, or a row of NaN and one warning for all. Such
         rows are not kept: the clip is tried again next time.
@@ -55,9 +142,9 @@ def map_clips(
         Whether to show a progress bar with rate and remaining time on stderr. Clips found in
         the cache count as done at its beginning.
     mmap_mode : {"r", "r+", "c"}, optional
-        If given, the rows are written to a file beneath the cache's folder, as they come, and
-        the result is that file, memory-mapped in this mode. A second call for the same rows
-        maps the same file again, but with "r+", which gives a new file each time.
+        If given, the rows are written to a file in the cache's folder as they are computed,
+        and the result is that file, memory-mapped in this mode. A second call for the same rows
+        maps the same file again, except with "r+", which creates a new file each time.
     description : str, default="clips"
         The label of the progress bar.
 
@@ -71,9 +158,16 @@ def map_clips(
     MediaError
         If a source cannot be used and ``on_error="raise"``.
     OSError
-        If the cache cannot be written; it names the folder.
+        If the file of ``mmap_mode`` cannot be written; it names the folder.
     ValueError
         If ``mmap_mode`` is given without a cache to hold the file.
+
+    Warns
+    -----
+    MissingClipWarning
+        If sources cannot be used and ``on_error="missing"``.
+    CacheWarning
+        If the cache cannot be written.
     """
     if mmap_mode is not None and cache is None:
         raise ValueError(
@@ -81,38 +175,65 @@ def map_clips(
         )
     keys: list[str | None] = [None] * len(sources)
     if cache is not None:
-        keys = [None if source is None else cache.known_key(source) for source in sources]
+        keys = [None if source is None else cache.remembered_key(source) for source in sources]
         if mmap_mode is not None:
-            finished = finished_rows(sources, keys, shape, cache, mmap_mode)
+            finished = open_array_file(sources, keys, shape, cache, mmap_mode)
             if finished is not None:
                 return finished
-        cache.remove_remains()
-    with open_rows(len(sources), shape, cache, mmap_mode) as rows:
-        clips = _write_known(rows, sources, keys, shape, cache)
-        results = computed(Work(extract, cache, shape, on_error), prepare, clips, n_jobs)
-        progress = _progress(verbose, description, len(sources), len(clips))
-        with progress as bar, contextlib.closing(results):
-            failures = _write_computed(rows, results, keys, shape, bar)
-        result = rows.finish(keys)
-    if failures:
+        cache.remove_abandoned()
+    failed: dict[int, MediaError] = {}
+    not_kept: list[OSError] = []
+    with contextlib.ExitStack() as stack:
+        file: ArrayFile | None = None
+        if mmap_mode is None or cache is None:
+            array = np.empty((len(sources), *shape), dtype=np.float32)
+            write: Callable[[int, Features], None] = array.__setitem__
+        else:
+            file = stack.enter_context(new_array_file(cache, len(sources), shape, mmap_mode))
+            write = file.write
+        tasks = _write_known(write, sources, keys, shape, cache)
+        outcomes = _outcomes(Extraction(extract, cache, shape, on_error), prepare, tasks, n_jobs)
+        stack.enter_context(contextlib.closing(outcomes))
+        bar = stack.enter_context(_progress(verbose, description, len(sources), len(tasks)))
+        for row, key, features, cache_error in outcomes:
+            if isinstance(features, MediaError):
+                failed[row] = features
+                features = _missing(shape)
+            if cache_error is not None:
+                not_kept.append(cache_error)
+            write(row, features)
+            keys[row] = key
+            if bar is not None:
+                bar.update()
+        if file is not None:
+            array = file.finish(keys)
+    if failed:
         warnings.warn(
-            f"{len(failures)} of {len(sources)} clips could not be read and are missing (NaN); "
-            f"the first is {failures[min(failures)]}",
+            f"{len(failed)} of {len(sources)} clips could not be read and are missing (NaN); "
+            f"the first is {failed[min(failed)]}",
             MissingClipWarning,
             stacklevel=3,
         )
-    return result
+    if not_kept and cache is not None:
+        cause = not_kept[0].strerror or not_kept[0]
+        warnings.warn(
+            f"the features of {len(not_kept)} of {len(sources)} clips are not kept, because "
+            f"{str(cache.root)!r} cannot be written ({cause}), and will be computed again; make "
+            f"room, get the permission, or set memory= to another folder",
+            CacheWarning,
+            stacklevel=3,
+        )
+    return array
 
 
 def _progress(
-    verbose: int | bool, description: str, n_clips: int, n_computed: int
+    verbose: int | bool, description: str, n_clips: int, n_tasks: int
 ) -> contextlib.AbstractContextManager[tqdm | None]:
-    """Give a progress bar, or None."""
     # Not a disabled one: all of them take a lock that forked processes share, so that the others
     # would wait for ever if one were killed while it held the lock.
     if not verbose:
         return contextlib.nullcontext()
-    return tqdm(total=n_clips, initial=n_clips - n_computed, desc=description, unit="clip")
+    return tqdm(total=n_clips, initial=n_clips - n_tasks, desc=description, unit="clip")
 
 
 def _missing(shape: tuple[int, ...]) -> Features:
@@ -120,41 +241,112 @@ def _missing(shape: tuple[int, ...]) -> Features:
 
 
 def _write_known(
-    rows: Rows,
+    write: Callable[[int, Features], None],
     sources: Sequence[Any],
     keys: Sequence[str | None],
     shape: tuple[int, ...],
     cache: ClipCache | None,
-) -> list[Clip]:
-    """Write the rows that are missing or in the cache, and give the clips of the others."""
-    clips = []
+) -> list[Task]:
+    """Write the rows that are missing or in the cache, and return the tasks of the others."""
+    tasks = []
     for row, (source, key) in enumerate(zip(sources, keys, strict=True)):
         if source is None:
             features: Features | None = _missing(shape)
         else:
             features = None if cache is None or key is None else cache.load(key, shape)
         if features is None:
-            clips.append(Clip(row, source, key))
+            tasks.append(Task(row, source, key))
         else:
-            rows.write(row, features)
-    return clips
+            write(row, features)
+    return tasks
 
 
-def _write_computed(
-    rows: Rows,
-    results: Iterable[Done],
-    keys: list[str | None],
-    shape: tuple[int, ...],
-    bar: tqdm | None,
-) -> dict[int, MediaError]:
-    """Write the rows of clips as they come, note their keys, and give the errors."""
-    failures = {}
-    for row, key, outcome in results:
-        if isinstance(outcome, MediaError):
-            failures[row] = outcome
-            outcome = _missing(shape)
-        rows.write(row, outcome)
-        keys[row] = key
-        if bar is not None:
-            bar.update()
-    return failures
+def _outcomes(
+    extraction: Extraction,
+    prepare: Callable[[Any], Any] | None,
+    tasks: Iterable[Task],
+    n_jobs: int | None,
+) -> Generator[Outcome]:
+    """Compute clips, in any order; the parameters are those of ``map_clips``."""
+    if prepare is None:
+        yield from _in_workers(extraction, map(_with_absolute_path, tasks), n_jobs)
+        return
+    n_threads = min(joblib.effective_n_jobs(n_jobs), joblib.cpu_count())
+    prepared = _run_ahead(functools.partial(extraction.prepare, prepare), tasks, n_threads)
+    with contextlib.closing(prepared):
+        for task in prepared:
+            yield extraction.finish(task)
+
+
+def _with_absolute_path(task: Task) -> Task:
+    # Workers may have been started in another folder.
+    if isinstance(task.source, str | os.PathLike):
+        return task._replace(source=os.path.abspath(task.source))
+    return task
+
+
+def _in_workers(
+    extraction: Extraction, tasks: Iterable[Task], n_jobs: int | None
+) -> Generator[Outcome]:
+    run = delayed(_compute)
+    calls = (run(extraction, task, os.getpid()) for task in tasks)
+    try:
+        # As they are completed, and one by one: results that wait for others, or for the rest
+        # of a batch, would pile up in memory.
+        parallel = Parallel(n_jobs, return_as="generator_unordered", batch_size=1)
+    except ValueError:
+        # A backend without generators, as multiprocessing and ray: some clips at a time.
+        n_calls = 16 * joblib.effective_n_jobs(n_jobs)
+        with Parallel(n_jobs) as parallel:
+            while chunk := list(itertools.islice(calls, n_calls)):
+                yield from parallel(chunk)
+        return
+    with contextlib.closing(parallel(calls)) as outcomes:
+        yield from outcomes
+
+
+def _compute(extraction: Extraction, task: Task, caller: int) -> Outcome:
+    if os.getppid() == caller:
+        _exit_with_parent()
+    return extraction.finish(extraction.prepare(lambda source: source, task))
+
+
+@functools.cache
+def _exit_with_parent() -> None:
+    """Let this worker process end when its parent was killed, and could not stop it.
+
+    Otherwise joblib's workers wait for minutes for more to do.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _run_ahead(
+    function: Callable[[Any], Any], items: Iterable[Any], n_threads: int
+) -> Generator[Any]:
+    """Map in threads, in order, holding at most ``2 * n_threads`` results in memory."""
+    config = sklearn.get_config()
+
+    def run(item: Any) -> Any:
+        # The configuration of scikit-learn is a thread's own.
+        with sklearn.config_context(**config):
+            return function(item)
+
+    waiting: deque[Future[Any]] = deque()
+    pool = ThreadPoolExecutor(n_threads)
+    try:
+        for item in items:
+            waiting.append(pool.submit(run, item))
+            if len(waiting) >= 2 * n_threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        # An interruption does not wait for the clips that are being read.
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skavsc._clips import ClipCache
-from skavsc._clips._files import remove_remains, unfinished_file
-from skavsc.exceptions import MediaError
+from skavsc._clips import ClipCache, map_clips
+from skavsc._clips._atomic_files import remove_abandoned, unfinished_file
+from skavsc.exceptions import CacheWarning, MediaError
 
 from .conftest import SHAPE, sums
 
@@ -79,6 +79,17 @@ def test_damage_is_noticed(cache, stored):
     assert cache.load(stored, (3, 5)) is None
 
 
+def test_files_of_other_clips_are_noticed(cache, files, stored):
+    other = cache.key(files[1])
+    cache.store(files[1], other, sums(files[1]))
+    first, second = sorted(cache.folder.rglob("*.npy"))
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(content)
+    assert cache.load(stored, SHAPE) is None
+    assert cache.load(other, SHAPE) is None
+
+
 def test_a_file_that_changed_since_its_key_was_made(cache, files):
     key = cache.key(files[0])
     features = sums(files[0])
@@ -102,63 +113,93 @@ def test_others_may_read_what_is_written(cache, files, stored):
 def test_a_file_in_place_of_the_folder(tmp_path, files):
     (tmp_path / "file").touch()
     cache = ClipCache(tmp_path / "file", "sums", 1, {})
-    with pytest.raises(NotADirectoryError, match=r"memory=.*name another folder.*/file/skavsc"):
-        cache.store(files[0], cache.key(files[0]), sums(files[0]))
+    with pytest.warns(
+        CacheWarning, match="file/skavsc' cannot be written .Not a directory"
+    ) as caught:
+        result = map_clips(sums, files, shape=SHAPE, cache=cache)
+    assert len(caught) == 1
+    np.testing.assert_array_equal(result, [sums(path) for path in files])
+    with pytest.raises(
+        NotADirectoryError, match=r"memory= cannot be .*another folder.*/file/skavsc"
+    ):
+        map_clips(sums, files, shape=SHAPE, cache=cache, mmap_mode="r")
 
 
 def test_a_read_only_folder_serves_what_it_holds(open_folder, as_nobody, settled):
-    clips = [open_folder / "a", open_folder / "b"]
+    clips = [str(open_folder / name) for name in "abc"]
     for clip in clips:
-        clip.write_bytes(clip.name.encode() * 100)
-        clip.chmod(0o644)
+        Path(clip).write_bytes(clip.encode() * 100)
+        Path(clip).chmod(0o644)
     cache = ClipCache(open_folder / "cache", "sums", 1, {})
-    key = cache.key(clips[0])
-    cache.store(clips[0], key, sums(clips[0]))
+    for mmap_mode in (None, "r"):
+        map_clips(sums, clips[:1], shape=SHAPE, cache=cache, mmap_mode=mmap_mode)
     folders = [path for path in open_folder.rglob("*") if path.is_dir()]
     for folder in folders:
         folder.chmod(0o555)
+    computed = []
+
+    def extract(path):
+        computed.append(path)
+        return sums(path)
+
     try:
         with as_nobody():
-            cache.remove_remains()
-            np.testing.assert_array_equal(cache.load(cache.key(clips[0]), SHAPE), sums(clips[0]))
-            # This digest cannot be remembered, which alone is no error.
-            key = cache.key(clips[1])
+            for options in ({}, {"prepare": str}):
+                with pytest.warns(
+                    CacheWarning, match="2 of 3 clips .*Permission denied.*memory="
+                ) as w:
+                    result = map_clips(extract, clips, shape=SHAPE, cache=cache, **options)
+                assert len(w) == 1
+                np.testing.assert_array_equal(result, [sums(path) for path in clips])
+            assert computed == clips[1:] * 2
+            # Nothing has to be written for these.
+            for mmap_mode in (None, "r"):
+                map_clips(extract, clips[:1], shape=SHAPE, cache=cache, mmap_mode=mmap_mode)
+            assert computed == clips[1:] * 2
             with pytest.raises(PermissionError, match=str(cache.root)):
-                cache.store(clips[1], key, sums(clips[1]))
+                map_clips(extract, clips, shape=SHAPE, cache=cache, mmap_mode="r")
     finally:
         for folder in folders:
             folder.chmod(0o755)
 
 
 FULL = """
-    import resource, sys
+    import resource, sys, warnings
     import numpy as np
     from skavsc._clips import ClipCache, map_clips
     folder, path, mode = sys.argv[1:]
     # Writing on fails as it does on a full disk, which a test cannot make.
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
-    try:
-        map_clips(
-            lambda path: np.zeros(shape, dtype=np.float32),
-            [path] * n_clips,
-            shape=shape,
-            cache=ClipCache(folder, "zeros", 1, {}),
-            mmap_mode=mode or None,
-        )
-    except OSError as error:
-        print(error)
+    warnings.simplefilter("always")
+    with warnings.catch_warnings(record=True) as caught:
+        try:
+            result = map_clips(
+                lambda path: np.ones(shape, dtype=np.float32),
+                [path] * n_clips,
+                shape=shape,
+                cache=ClipCache(folder, "ones", 1, {}),
+                mmap_mode=mode or None,
+            )
+        except OSError as error:
+            print(error)
+        else:
+            print(result.mean())
+    print(*(w.message for w in caught))
 """
 
 
-@pytest.mark.parametrize(("mode", "setting"), [("", "(50_000,), 1"), ("r", "(5000,), 10")])
+@pytest.mark.parametrize(("mode", "setting"), [("", "(50_000,), 2"), ("r", "(5000,), 10")])
 def test_a_full_disk(start, tmp_path, files, mode, setting):
     process = start(f"    shape, n_clips = {setting}\n{FULL}", tmp_path / "full", files[0], mode)
     output, errors = process.communicate(timeout=60)
     assert os.strerror(errno.EFBIG) in output, errors
     assert "memory=" in output
     assert str(tmp_path / "full") in output
+    # What is only kept can be done without; the file of mmap_mode is the result.
+    assert output.startswith("1.0\n") == (mode == "")
     assert not list((tmp_path / "full/skavsc/unfinished").iterdir())
     assert not list((tmp_path / "full/skavsc").glob("*/arrays/*"))
+    assert not [path for path in tmp_path.rglob("*.npy") if path.stat().st_size > 100_000]
 
 
 # Unfinished files.
@@ -200,7 +241,7 @@ def test_only_remains_of_the_dead_are_removed(start, tmp_path):
         """
         import sys, time
         from pathlib import Path
-        from skavsc._clips._files import unfinished_file
+        from skavsc._clips._atomic_files import unfinished_file
         with unfinished_file(Path(sys.argv[1])) as new:
             new.file.write(b"half")
             new.file.flush()
@@ -210,13 +251,13 @@ def test_only_remains_of_the_dead_are_removed(start, tmp_path):
         tmp_path,
     )
     assert process.stdout.readline() == "written\n"
-    remove_remains(tmp_path)
+    remove_abandoned(tmp_path)
     assert len(list(tmp_path.iterdir())) == 1
     process.kill()
     process.wait()
     assert len(list(tmp_path.iterdir())) == 1
     with unfinished_file(tmp_path) as new:
-        remove_remains(tmp_path)
+        remove_abandoned(tmp_path)
         assert list(tmp_path.iterdir()) == [Path(new.file.name)]
 
 
@@ -228,7 +269,7 @@ def test_a_file_taken_for_remains_is_made_again(tmp_path, monkeypatch):
     def late(file, how):
         calls.append(how)
         if len(calls) == 1:
-            remove_remains(tmp_path)
+            remove_abandoned(tmp_path)
         lock(file, how)
 
     monkeypatch.setattr(fcntl, "flock", late)

@@ -67,7 +67,7 @@ def wait_until(condition, process=None):
         time.sleep(0.002)
 
 
-@pytest.mark.parametrize("mmap_mode", ["", "r"])
+@pytest.mark.parametrize("mmap_mode", [pytest.param("", marks=pytest.mark.slow), "r"])
 def test_killed_again_and_again(start, sounds, undisturbed, tmp_path, mmap_mode):
     memory, log, result = tmp_path / "memory", tmp_path / "log", tmp_path / "result.npy"
     moments = random.Random(0)
@@ -100,6 +100,7 @@ def test_killed_again_and_again(start, sounds, undisturbed, tmp_path, mmap_mode)
     assert len(list(memory.rglob("arrays/*"))) == (mmap_mode == "r")
 
 
+@pytest.mark.slow
 def test_processes_share_a_cache(start, sounds, undisturbed, tmp_path):
     memory = tmp_path / "memory"
     orders = [sounds, sounds, sounds[::-1]]
@@ -169,8 +170,17 @@ def processes_of(session):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
-@pytest.mark.parametrize("group", [False, True], ids=["main process", "terminal"])
-@pytest.mark.parametrize("way", ["serial", "processes", "ahead"])
+@pytest.mark.parametrize(
+    ("way", "group"),
+    [
+        pytest.param("serial", False, marks=pytest.mark.slow),
+        pytest.param("serial", True, marks=pytest.mark.slow),
+        pytest.param("processes", False, marks=pytest.mark.slow),
+        ("processes", True),
+        ("ahead", False),
+        pytest.param("ahead", True, marks=pytest.mark.slow),
+    ],
+)
 def test_interrupted(start, sounds, tmp_path, way, group):
     process = start(INTERRUPTED, tmp_path, way, *sounds)
     wait_until(lambda: len(list(tmp_path.glob("skavsc/numbers-v1/??/*.npy"))) > 2, process)
@@ -194,10 +204,17 @@ def test_interrupted(start, sounds, tmp_path, way, group):
     assert not list((tmp_path / "skavsc/unfinished").iterdir())
 
 
-def test_jobs_give_the_same(sounds, undisturbed, tmp_path):
-    for memory in (None, tmp_path):
-        transformer = GammatoneMelTransformer(**OPTIONS, n_jobs=2, memory=memory)
-        np.testing.assert_array_equal(transformer.transform(sounds), undisturbed)
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+def test_workers_end_with_a_process_that_was_killed(start, sounds, tmp_path):
+    process = start(INTERRUPTED, tmp_path, "processes", *sounds)
+    wait_until(lambda: len(list(tmp_path.glob("skavsc/numbers-v1/??/*.npy"))) > 2, process)
+    assert len(processes_of(process.pid)) > 2
+    process.kill()
+    process.wait()
+    limit = time.monotonic() + 10
+    while processes_of(process.pid):
+        assert time.monotonic() < limit
+        time.sleep(0.1)
 
 
 CLUSTER = """
@@ -232,6 +249,7 @@ CLUSTER = """
 """
 
 
+@pytest.mark.slow
 def test_a_cluster_that_loses_a_worker(start, sounds, undisturbed, tmp_path):
     pytest.importorskip("distributed")
     process = start(CLUSTER, tmp_path / "memory", tmp_path / "result.npy", *sounds)

@@ -5,12 +5,15 @@ import itertools
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import cloudpickle
 import joblib
 import numpy as np
 import pytest
+import sklearn
+from sklearn.exceptions import DataConversionWarning
 
 from skavsc._clips import map_clips
 from skavsc.exceptions import MediaError, MissingClipWarning
@@ -223,14 +226,38 @@ def test_a_file_with_missing_clips_is_not_used_again(files, expected, cache, set
         map_clips(sums, ["none.bin", *files], **options)
 
 
+def array_damages(content):
+    """Contents that are not what was written: cut, longer, emptied, bits flipped everywhere."""
+    yield from (b"", b"\x93NUMPY", content[:-100], content[:-1], content + b"\0")
+    for position in [*range(0, len(content), 37), len(content) - 1]:
+        flipped = bytearray(content)
+        flipped[position] ^= 1 << position % 8
+        yield bytes(flipped)
+
+
 def test_a_damaged_array_is_made_again(files, expected, cache, settled):
-    for damage in (b"", b"\x93NUMPY", None):
-        map_clips(sums, files, shape=SHAPE, cache=cache, mmap_mode="r")
-        [path] = arrays(cache)
+    map_clips(sums, files, shape=SHAPE, cache=cache, mmap_mode="r")
+    [path] = arrays(cache)
+    content = path.read_bytes()
+    np.testing.assert_array_equal(np.load(path), expected)
+    for damaged in array_damages(content):
         path.chmod(0o644)
-        path.write_bytes(path.read_bytes()[:-100] if damage is None else damage)
-        result = map_clips(sums, files, shape=SHAPE, cache=cache, mmap_mode="r")
+        path.write_bytes(damaged)
+        result = map_clips(forbidden, files, shape=SHAPE, cache=cache, mmap_mode="r")
         np.testing.assert_array_equal(result, expected)
+        assert path.read_bytes() == content
+
+
+def test_an_array_in_place_of_another_is_made_again(files, expected, cache, settled):
+    map_clips(sums, files, shape=SHAPE, cache=cache, mmap_mode="r")
+    map_clips(sums, files[::-1], shape=SHAPE, cache=cache, mmap_mode="r")
+    first, second = arrays(cache)
+    first.rename(cache.root / "aside")
+    second.rename(first)
+    (cache.root / "aside").rename(second)
+    for order in (1, -1):
+        result = map_clips(forbidden, files[::order], shape=SHAPE, cache=cache, mmap_mode="r")
+        np.testing.assert_array_equal(result, expected[::order])
 
 
 def test_an_unfinished_array_has_no_name(files, cache):
@@ -316,6 +343,45 @@ def test_silent_by_default(run, files, capfd, cache):
     assert capfd.readouterr() == ("", "")
 
 
-def test_threads_of_joblib(files, expected):
-    with joblib.parallel_config("threading", n_jobs=2):
-        np.testing.assert_array_equal(map_clips(sums, files, shape=SHAPE), expected)
+# Backends of joblib, and what reaches their workers.
+
+
+@pytest.mark.parametrize("backend", ["threading", "multiprocessing", "loky"])
+def test_backends_of_joblib(files, expected, cache, backend):
+    with joblib.parallel_config(backend, n_jobs=2):
+        np.testing.assert_array_equal(map_clips(sums, files * 5, shape=SHAPE), [*expected] * 5)
+        with pytest.raises(MediaError, match="odd"):
+            map_clips(refuse_odd, files, shape=SHAPE, cache=cache)
+
+
+def configured(path):
+    """Features that tell the configuration of scikit-learn and what becomes of a warning."""
+    try:
+        warnings.warn("seen", DataConversionWarning, stacklevel=1)
+        raised = False
+    except DataConversionWarning:
+        raised = True
+    routed = sklearn.get_config()["enable_metadata_routing"]
+    return np.full(SHAPE, 10 * routed + raised, np.float32)
+
+
+@pytest.mark.parametrize("backend", ["sequential", "threading", "multiprocessing", "loky"])
+def test_configuration_and_warning_filters_reach_workers(files, backend):
+    with (
+        sklearn.config_context(enable_metadata_routing=True),
+        warnings.catch_warnings(),
+        joblib.parallel_config(backend, n_jobs=2),
+    ):
+        warnings.simplefilter("error", DataConversionWarning)
+        assert (map_clips(configured, files, shape=SHAPE) == 11).all()
+
+
+def test_configuration_reaches_threads_that_read_ahead(files):
+    def prepare(path):
+        return sklearn.get_config()["enable_metadata_routing"]
+
+    def extract(routed):
+        return np.full(SHAPE, routed, np.float32)
+
+    with sklearn.config_context(enable_metadata_routing=True):
+        assert (map_clips(extract, files, shape=SHAPE, prepare=prepare, n_jobs=2) == 1).all()

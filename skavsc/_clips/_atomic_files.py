@@ -1,9 +1,9 @@
-"""Files that are whole or not there, whenever their writers are killed.
+"""Files that are complete or absent, whenever their writers are killed.
 
 A file is written in a folder of unfinished files and renamed when it is complete. Its writer holds
-a lock on it all the while, and the kernel drops the lock when the writer dies, in whatever way.
+a lock on it meanwhile, and the kernel drops the lock when the writer dies, in whatever way.
 So an unfinished file that nobody locks is what a killed process has left, and may be removed.
-On file systems without locks such remains stay.
+On file systems without locks such files stay.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 
 def _create(folder: Path) -> BinaryIO:
-    """Create a file that is locked by us."""
+    """Create a file and lock it."""
     while True:
         try:
             # Not by tempfile: its files cannot be read by other users of a shared cache.
@@ -30,23 +30,23 @@ def _create(folder: Path) -> BinaryIO:
             fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file.fileno()).st_nlink:
             return file
-        file.close()  # Somebody took it for remains before we had locked it.
+        file.close()  # Another process removed it before it was locked.
 
 
 class UnfinishedFile:
-    """A file that does not exist under its final name yet.
+    """A file that does not have its final name yet.
 
     Parameters
     ----------
     file : binary file
-        What is written to.
+        The file to write to.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
 
     def finish(self, target: Path) -> None:
-        """Give the file its final name, in place of a file that has it already."""
+        """Rename the file to its final name, in place of a file that has it already."""
         self.file.flush()
         try:
             os.replace(self.file.name, target)
@@ -57,12 +57,12 @@ class UnfinishedFile:
 
 @contextlib.contextmanager
 def unfinished_file(folder: Path) -> Iterator[UnfinishedFile]:
-    """Write a file; it is removed unless ``finish`` is called.
+    """Create a file that is removed unless ``finish`` is called.
 
     Parameters
     ----------
     folder : pathlib.Path
-        Where unfinished files live, on the file system of the final name.
+        The folder of unfinished files, on the file system of the final name.
 
     Yields
     ------
@@ -83,14 +83,14 @@ def unfinished_file(folder: Path) -> Iterator[UnfinishedFile]:
         file.close()
 
 
-def remove_remains(folder: Path) -> None:
+def remove_abandoned(folder: Path) -> None:
     """Remove what killed processes have left in a folder of unfinished files."""
     try:
         paths = [entry.path for entry in os.scandir(folder)]
     except OSError:
         return
     for path in paths:
-        # An error means: being written, just finished, somebody else's, or no locks here.
+        # An error means: being written, just finished, another user's, or no locks here.
         with contextlib.suppress(OSError), open(path, "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.unlink(path)
