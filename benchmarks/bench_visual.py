@@ -22,7 +22,7 @@ import numpy as np
 from skavsc.exceptions import UntrainedWeightsWarning
 from skavsc.media import read_frames, write_clip
 from skavsc.networks import vgg16_base
-from skavsc.pretrained import installed_runtimes, open_network
+from skavsc.pretrained import installed_runtimes, open_keras
 from skavsc.visual import VGGPlacesEmbedder
 from skavsc.visual._inputs import preprocess
 
@@ -107,7 +107,7 @@ def bench_vgg16(rounds: int, weights: str | None, batch_size: int) -> None:
 
     for runtime in installed_runtimes():
         embedder = VGGPlacesEmbedder(weights, runtime=runtime, batch_size=batch_size).fit(images)
-        live = open_network("vgg16", weights, embedder.seed_)
+        live = open_keras("vgg16", weights, embedder.seed_)
         base.set_weights(live.model.get_weights())
         expected, features = predict(), embedder.transform(images)[0]
         deviation = np.abs(features - expected).max() / np.abs(expected).max()

@@ -27,7 +27,7 @@ from skavsc import GammatoneMelTransformer, ModalityUnion, VGGPlacesEmbedder, Vi
 from skavsc.exceptions import UntrainedWeightsWarning
 from skavsc.media import write_clip
 from skavsc.networks import vgg16_base
-from skavsc.pretrained import open_network
+from skavsc.pretrained import open_keras
 from skavsc.visual._inputs import preprocess
 
 
@@ -58,7 +58,7 @@ def main() -> None:
         ours = features.fit_transform(clip)["visual"][0]
         fitted = features.named_transformers_["visual"]["embedding"]
         base = vgg16_base((SIZE, SIZE, 3))
-        base.set_weights(open_network("vgg16", None, fitted.seed_).model.get_weights())
+        base.set_weights(open_keras("vgg16", None, fitted.seed_).model.get_weights())
         pooled = keras.layers.GlobalAveragePooling2D()(base.output)
         network = keras.Model(base.inputs, pooled)
         theirs = usual_way(network, sound_path, picture_path)

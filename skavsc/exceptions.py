@@ -12,6 +12,7 @@ __all__ = [
     "MediaNotFoundError",
     "MissingClipWarning",
     "MissingModalityError",
+    "ModelError",
     "SkavscWarning",
     "UntrainedWeightsWarning",
     "WeightsError",
@@ -64,6 +65,10 @@ class MissingModalityError(ValueError):
 
 class WeightsError(ValueError):
     """Network weights that do not fit the network they are meant for."""
+
+
+class ModelError(WeightsError):
+    """A file of a network that cannot be run, or not on what it is given."""
 
 
 class WeightsNotFoundError(WeightsError, FileNotFoundError):

@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from skavsc.networks._visual import with_backbone
-from skavsc.pretrained import open_network
+from skavsc.pretrained import open_keras
 from skavsc.visual._embedder import ImageEmbedder
 
 
@@ -36,7 +36,7 @@ class Backbone:
     def of(cls, embedder: ImageEmbedder) -> Backbone:
         """Copy the network of a fitted embedder."""
         check_is_fitted(embedder)
-        live = open_network(embedder.network, embedder.weights, embedder.seed_)
+        live = open_keras(embedder.network, embedder.weights, embedder.seed_)
         return cls(copied(live.model), embedder._pooling(live), embedder._preprocessing())
 
     def before(self, network: keras.Model, image_size: Any) -> keras.Model:

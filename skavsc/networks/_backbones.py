@@ -9,11 +9,56 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-#: Mode -> (mean of blue, green, red; factor) of the published Places365 networks.
-PREPROCESSING = {
-    "places365": ((104.006, 116.669, 122.679), 1.0),
-    "squeezenet-places365": ((105.448, 112.969, 116.674), 1 / 255),
+#: Mode -> (whether colours are reversed to blue, green, red; mean of each; factor of each).
+PREPROCESSING: dict[str, tuple[bool, Any, Any]] = {
+    "places365": (True, (104.006, 116.669, 122.679), 1.0),
+    "squeezenet-places365": (True, (105.448, 112.969, 116.674), 1 / 255),
+    "imagenet": (False, (123.675, 116.28, 103.53), (1 / 58.395, 1 / 57.12, 1 / 57.375)),
+    "clip": (
+        False,
+        tuple(255 * mean for mean in (0.48145466, 0.4578275, 0.40821073)),
+        tuple(1 / (255 * scale) for scale in (0.26862954, 0.26130258, 0.27577711)),
+    ),
+    "none": (False, 0.0, 1.0),
 }
+
+
+def colours(mode: Any) -> tuple[bool, Any, Any]:
+    """Return what a mode does: whether colours are reversed, the means and the factors.
+
+    Parameters
+    ----------
+    mode : str or pair of (mean, scale)
+        A named mode, or means and scales of red, green and blue: (image - mean) / scale.
+
+    Returns
+    -------
+    tuple of (bool, float or tuple, float or tuple)
+        Reversed or not, means, factors.
+
+    Raises
+    ------
+    ValueError
+        If the mode is unknown, or the pair is not one of three numbers each.
+    """
+    if isinstance(mode, str):
+        if mode not in PREPROCESSING:
+            raise ValueError(
+                f"preprocessing mode={mode!r} is unknown; use one of {sorted(PREPROCESSING)}, or "
+                f"a pair of means and scales"
+            )
+        return PREPROCESSING[mode]
+    try:
+        mean, scale = (tuple(map(float, part)) for part in mode)
+    except (TypeError, ValueError):
+        mean = scale = ()
+    if len(mean) != 3 or len(scale) != 3 or 0.0 in scale:
+        raise ValueError(
+            f"preprocessing={mode!r} must be a name, or a pair of means and scales of red, green "
+            f"and blue, each of three numbers, the scales not 0"
+        )
+    return False, mean, tuple(1 / part for part in scale)
+
 
 #: Fire module -> (filters that squeeze, filters of each of the two that expand).
 _FIRES = {
@@ -37,10 +82,12 @@ class ImagePreprocessing(layers.Layer):
 
     Parameters
     ----------
-    mode : {"places365", "squeezenet-places365", "none"}, default="places365"
+    mode : str or pair of (mean, scale), default="places365"
         ``"places365"``: blue, green, red order minus 104.006, 116.669, 122.679, for VGG16.
         ``"squeezenet-places365"``: the same order minus 105.448, 112.969, 116.674, divided by
-        255, for SqueezeNet 1.1. ``"none"``: RGB of 0 to 255 as it is.
+        255, for SqueezeNet 1.1. ``"imagenet"``, ``"clip"``: RGB minus the means, divided by the
+        standard deviations, of those training sets. ``"none"``: RGB of 0 to 255 as it is. A
+        pair: (image - mean) / scale, of red, green and blue.
     **kwargs : dict
         The options of every Keras layer (``name``, ``dtype``).
 
@@ -58,13 +105,9 @@ class ImagePreprocessing(layers.Layer):
     array([[[-104.006, -116.669,  132.321]]], dtype=float32)
     """
 
-    def __init__(self, mode: str = "places365", **kwargs: Any) -> None:
+    def __init__(self, mode: Any = "places365", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if mode != "none" and mode not in PREPROCESSING:
-            raise ValueError(
-                f"preprocessing mode={mode!r} is unknown; use one of "
-                f"{sorted([*PREPROCESSING, 'none'])}"
-            )
+        colours(mode)
         self.mode = mode
 
     def call(self, inputs: Any) -> Any:
@@ -72,16 +115,17 @@ class ImagePreprocessing(layers.Layer):
         images = ops.cast(inputs, self.compute_dtype)
         if self.mode == "none":
             return images
-        means, factor = PREPROCESSING[self.mode]
-        centred = ops.flip(images, axis=-1) - ops.cast(ops.array(means), self.compute_dtype)
-        return centred * factor
+        reverse, means, factors = colours(self.mode)
+        images = ops.flip(images, axis=-1) if reverse else images
+        centred = images - ops.cast(ops.array(means), self.compute_dtype)
+        return centred * ops.cast(ops.array(factors), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Give the shape of the output, which is that of the input."""
+        """Return the shape of the output, which is that of the input."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again."""
+        """Return the arguments that make this layer again."""
         return {**super().get_config(), "mode": self.mode}
 
 

@@ -2,7 +2,15 @@ from ._keras import ARCHITECTURES as ARCHITECTURES
 from ._keras import KerasNetwork as KerasNetwork
 from ._keras import choose_runtime as choose_runtime
 from ._keras import compiled as compiled
-from ._keras import open_network as open_network
+from ._keras import open_keras as open_keras
+from ._network import FrozenNetwork as FrozenNetwork
+from ._network import Meant as Meant
+from ._network import describe as describe
+from ._network import find_model as find_model
+from ._network import labels_of as labels_of
+from ._network import open_file as open_file
+from ._registry import REGISTRY as REGISTRY
+from ._registry import PublishedModel as PublishedModel
 from ._registry import find_weights as find_weights
 from ._registry import published_names as published_names
 from ._runtimes import Compiled as Compiled

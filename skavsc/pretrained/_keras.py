@@ -1,15 +1,20 @@
-"""The live networks of embedders: built on first use in a process, never pickled."""
+"""Keras networks: built on first use in a process, and compiled for a runtime."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from skavsc.exceptions import WeightsError
+import numpy as np
+from numpy.typing import NDArray
+
+from skavsc.exceptions import ModelError
+from skavsc.pretrained._network import FrozenNetwork, Tensor, only_input
 from skavsc.pretrained._registry import find_weights
 from skavsc.pretrained._runtimes import (
     Compiled,
@@ -27,6 +32,7 @@ ARCHITECTURES = {"vgg16": "places365", "squeezenet11": "squeezenet-places365"}
 _SETTINGS = (
     "activation",
     "axis",
+    "data_format",
     "dilation_rate",
     "negative_slope",
     "padding",
@@ -35,39 +41,99 @@ _SETTINGS = (
 )
 
 
-@dataclass(frozen=True)
-class KerasNetwork:
-    """A network with its weights, and the checksum that tells it from others.
+class KerasNetwork(FrozenNetwork):
+    """A Keras network with its weights, and the checksum that tells it from others.
+
+    Only networks of one output are run.
 
     Parameters
     ----------
     model : keras.Model
-        From preprocessed images to maps or features.
+        The network.
+
+    Attributes
+    ----------
     digest : str
         The checksum of weights and structure.
     """
 
-    model: Any
-    digest: str
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.name = model.name
+        structure = hashlib.blake2b(digest_size=8)
+        for layer in model.layers:
+            config = layer.get_config()
+            structure.update(f"{type(layer).__name__} {layer.compute_dtype}".encode())
+            structure.update(repr([config[key] for key in _SETTINGS if key in config]).encode())
+        self.digest = f"{weights_digest(model)}-{structure.hexdigest()}"
+        self.input = only_input(self.name, [_tensor(t.name, t) for t in model.inputs])
+        # A sequential model has no names of outputs.
+        names = zip(getattr(model, "output_names", ["output"]), model.outputs, strict=True)
+        self.outputs = tuple(_tensor(name, output) for name, output in names)
 
-    @property
-    def has_maps(self) -> bool:
-        """Whether positions are left to pool over."""
-        return len(self.model.output_shape) == 4
+    # Compiled functions are kept by network, and a model may have been trained in between.
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, KerasNetwork):
+            return NotImplemented
+        return self.model is other.model and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash((id(self.model), self.digest))
+
+    def run(self, inputs: NDArray[Any], output: str) -> NDArray[Any]:
+        """Run once on what the network takes, batch axis and all."""
+        # predict() makes a data pipeline a call, some of which is never freed.
+        return np.asarray(self.model.predict_on_batch(inputs))
 
 
-def open_network(network: Any, weights: str | os.PathLike[str] | None, seed: int) -> KerasNetwork:
-    """Build a network, or take it from those in use.
+def _tensor(name: str, tensor: Any) -> Tensor:
+    import keras
+
+    return Tensor(
+        name, tuple(tensor.shape), np.dtype(keras.backend.standardize_dtype(tensor.dtype))
+    )
+
+
+@contextlib.contextmanager
+def standard_settings() -> Iterator[None]:
+    """Build networks in single precision with channels last, whatever Keras is set to."""
+    import keras
+
+    kept = (
+        keras.config.dtype_policy(),
+        keras.config.floatx(),
+        keras.config.image_data_format(),
+    )
+    keras.config.set_dtype_policy("float32")
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(kept[0])
+        keras.config.set_floatx(kept[1])
+        keras.config.set_image_data_format(kept[2])
+
+
+def open_keras(
+    model: Any,
+    weights: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    output: str | None = None,
+) -> KerasNetwork:
+    """Build a Keras network of one output, or take it from those in use.
 
     Parameters
     ----------
-    network : str, path-like or keras.Model
+    model : str, path-like or keras.Model
         An architecture, a ``.keras`` file or a model.
     weights : str, path-like or None
         A published name or a file; None draws those of an architecture, and keeps those of a
         model.
     seed : int
         For weights that are drawn.
+    output : str, optional
+        The name of the output; needed where there are several.
 
     Returns
     -------
@@ -77,35 +143,53 @@ def open_network(network: Any, weights: str | os.PathLike[str] | None, seed: int
     Raises
     ------
     WeightsError
-        If files are missing or do not fit, or the network is no image network.
+        If files are missing or do not fit.
     """
-    if not isinstance(network, str | os.PathLike):
+    if not isinstance(model, str | os.PathLike):
         if weights is not None:
-            load_weights(network, find_weights("the model", weights))
+            load_weights(model, find_weights("the model", weights))
         # It may have been trained since the last time: never taken from memory.
-        return _live(network)
-    architecture = os.fspath(network)
+        return _with_output(model, output)
+    architecture = os.fspath(model)
     path = None if weights is None else find_weights(architecture, weights)
     files = [Path(file) for file in (architecture, path) if file is not None]
     stamps = tuple(
         (file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.is_file()
     )
-    return _opened(architecture, path, seed if path is None else 0, stamps)
+    return _opened(architecture, path, seed if path is None else 0, output, stamps)
+
+
+def _with_output(model: Any, output: str | None) -> KerasNetwork:
+    network = KerasNetwork(model)
+    chosen = network.output_named(output)
+    if len(network.outputs) == 1:
+        return network
+    import keras
+
+    number = [tensor.name for tensor in network.outputs].index(chosen)
+    return KerasNetwork(keras.Model(model.inputs, model.outputs[number], name=model.name))
 
 
 @functools.lru_cache(maxsize=2)
 def _opened(
-    architecture: str, path: Path | None, seed: int, stamps: tuple[Any, ...]
+    architecture: str,
+    path: Path | None,
+    seed: int,
+    output: str | None,
+    stamps: tuple[Any, ...],
 ) -> KerasNetwork:
+    with standard_settings():
+        return _with_output(_built(architecture, path, seed), output)
+
+
+def _built(architecture: str, path: Path | None, seed: int) -> Any:
+    from skavsc.networks import squeezenet11_base, vgg16_base
+
     # Any image size fits, so that one network serves all.
     shape = (None, None, 3)
     if architecture == "vgg16":
-        from skavsc.networks import vgg16_base
-
         model = vgg16_base(shape)
     elif architecture == "squeezenet11":
-        from skavsc.networks import squeezenet11_base
-
         model = squeezenet11_base(shape)
     else:
         model = _load_model(architecture)
@@ -113,40 +197,27 @@ def _opened(
         load_weights(model, path)
     elif architecture in ARCHITECTURES:
         draw_weights(model, seed)
-    return _live(model)
+    return model
 
 
-def _load_model(architecture: str) -> Any:
+def _load_model(path: str) -> Any:
     import keras
 
-    choices = f"network={architecture!r} is neither one of {sorted(ARCHITECTURES)} nor"
-    if not os.path.exists(architecture):
-        raise WeightsError(f"{choices} a .keras file that exists")
+    from skavsc.pretrained._registry import REGISTRY
+
+    choices = f"network={path!r} is neither one of {sorted([*ARCHITECTURES, *REGISTRY])} nor"
+    if not os.path.exists(path):
+        raise ModelError(f"{choices} an .onnx, .tflite or .keras file that exists")
     try:
-        return keras.saving.load_model(architecture, compile=False)
+        return keras.saving.load_model(path, compile=False)
     except Exception as error:
         # Keras raises what its unpacking meets; to the user it is the file.
-        raise WeightsError(f"{choices} a .keras file that can be loaded: {error}") from error
-
-
-def _live(model: Any) -> KerasNetwork:
-    inputs, outputs = model.input_shape, model.output_shape
-    if len(inputs) != 4 or inputs[-1] != 3 or len(outputs) not in (2, 4):
-        raise WeightsError(
-            f"the network {model.name} goes from {inputs} to {outputs}; it must go from images "
-            f"(n, height, width, 3) to maps (n, rows, columns, n_features) or to (n, n_features)"
-        )
-    structure = hashlib.blake2b(digest_size=8)
-    for layer in model.layers:
-        config = layer.get_config()
-        structure.update(type(layer).__name__.encode())
-        structure.update(repr([config[key] for key in _SETTINGS if key in config]).encode())
-    return KerasNetwork(model, f"{weights_digest(model)}-{structure.hexdigest()}")
+        raise ModelError(f"{choices} a .keras file that can be loaded: {error}") from error
 
 
 @functools.lru_cache(maxsize=4)
 def compiled(
-    live: KerasNetwork,
+    network: KerasNetwork,
     pooling: str | None,
     runtime: str,
     batch_size: int,
@@ -156,7 +227,7 @@ def compiled(
 
     Parameters
     ----------
-    live : KerasNetwork
+    network : KerasNetwork
         The network.
     pooling : {"avg", "max"} or None
         The pooling over positions.
@@ -173,21 +244,24 @@ def compiled(
         From preprocessed images to features.
     """
     check_runtime(runtime)
-    return compile_network(live.model, live.digest, pooling, runtime, batch_size, image_size)
+    with standard_settings():
+        return compile_network(
+            network.model, network.digest, pooling, runtime, batch_size, image_size
+        )
 
 
 def choose_runtime(
-    live: KerasNetwork,
+    network: KerasNetwork,
     pooling: str | None,
     runtime: str,
     batch_size: int,
     image_size: tuple[int, int],
 ) -> str:
-    """Give the runtime meant, for ``"auto"`` the fastest installed one for this network.
+    """Return the runtime meant, for ``"auto"`` the fastest installed one for this network.
 
     Parameters
     ----------
-    live : KerasNetwork
+    network : KerasNetwork
         The network.
     pooling : {"avg", "max"} or None
         The pooling over positions.
@@ -206,10 +280,18 @@ def choose_runtime(
     if runtime != "auto":
         check_runtime(runtime)
         return runtime
-    candidates = {}
+    candidates: dict[str, Compiled] = {}
+    failure: Exception | None = None
+    shape = (batch_size, *image_size, 3)
     for name in installed_runtimes():
         try:
-            candidates[name] = compiled(live, pooling, name, batch_size, image_size)
-        except ValueError:
-            continue  # a layer that this runtime has no counterpart of
-    return fastest(candidates, (batch_size, *image_size, 3))
+            run = compiled(network, pooling, name, batch_size, image_size)
+            run(np.zeros(shape, dtype=np.float32))
+            candidates[name] = run
+        except Exception as error:
+            # A layer that it lacks, a folder that cannot be written, a broken installation: the
+            # choice is between those that run.
+            failure = error
+    if not candidates and failure is not None:
+        raise failure
+    return fastest(candidates, shape)

@@ -1,68 +1,290 @@
-"""Published weights of image networks: what is known of them, and where they lie."""
+"""Published networks: what is known of each, and where its file comes from."""
 
 from __future__ import annotations
 
+import hashlib
+import importlib.resources
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from skavsc.exceptions import WeightsNotFoundError
 
 
 @dataclass(frozen=True)
-class PublishedWeights:
-    """A file of weights that can be fetched by name.
+class ModelFile:
+    """A file of a published network.
 
     Parameters
     ----------
-    architecture : str
-        The network that it fits.
     name : str
-        The name by which ``weights=`` asks for it.
-    url : str
-        The address.
-    layout : str
-        How the file is organised.
+        The file's name in the cache folder.
+    url : str, optional
+        The address, where known.
     size : int, optional
         The size in bytes, where known.
     sha256 : str, optional
-        The checksum, where known: the file is then checked after the download.
+        The checksum, where known. A download of another checksum is not kept.
+    outputs : dict of str, optional
+        Plain names (``"embedding"``, ``"scores"``) of the file's tensors.
     """
 
-    architecture: str
     name: str
-    url: str
-    layout: str
+    url: str | None = None
     size: int | None = None
     sha256: str | None = None
-
-    @property
-    def file_name(self) -> str:
-        """The last part of the address."""
-        return self.url.rsplit("/", 1)[1]
+    outputs: dict[str, str] = field(default_factory=dict)
 
 
-REGISTRY = {
-    (entry.architecture, entry.name): entry
-    for entry in (
-        PublishedWeights(
-            architecture="vgg16",
-            name="places365",
-            url="https://github.com/GKalliatakis/Keras-VGG16-places365/releases/download/v1.0/"
-            "vgg16-places365_weights_tf_dim_ordering_tf_kernels_notop.h5",
-            layout="Keras 2 HDF5: a group a layer (block1_conv1 to block5_pool), HWIO kernels",
-        ),
-    )
+@dataclass(frozen=True)
+class PublishedModel:
+    """A published network: its settings are facts of how it was trained.
+
+    Parameters
+    ----------
+    name : str
+        The name that an embedder's ``model`` takes.
+    modality : {"audio", "visual"}
+        What it embeds.
+    licence : str
+        The licence of code and weights.
+    reference : str
+        The paper.
+    source : str
+        The page of its makers.
+    files : tuple of ModelFile
+        Its files; the first is the one that is fetched.
+    sample_rate : int, optional
+        The sampling rate of sound, in Hz.
+    window : float, optional
+        The length of sound that makes an embedding, in seconds.
+    image_size : int, optional
+        Height and width of images, in pixels.
+    preprocessing : str or pair of tuples, optional
+        How images are prepared, as in `skavsc.networks.ImagePreprocessing`.
+    output : str, optional
+        The output that is the embedding.
+    labels : str, optional
+        The list of class names that belongs to the output ``"scores"``.
+    architecture : str, optional
+        The network of ours that the file's weights are for; None for whole networks.
+    front_end : str, optional
+        What it takes in place of waveforms.
+    """
+
+    name: str
+    modality: str
+    licence: str
+    reference: str
+    source: str
+    files: tuple[ModelFile, ...] = ()
+    sample_rate: int | None = None
+    window: float | None = None
+    image_size: int | None = None
+    preprocessing: Any = None
+    output: str | None = None
+    labels: str | None = None
+    architecture: str | None = None
+    front_end: str | None = None
+
+
+_MEDIAPIPE = "https://storage.googleapis.com/mediapipe-models"
+_HUGGING_FACE = "https://huggingface.co"
+_YAMNET_TFLITE = {
+    "embedding": "tower0/network/layer28/reduce_mean",
+    "scores": "tower0/network/layer32/final_output",
 }
 
+_MODELS = (
+    PublishedModel(
+        name="yamnet",
+        modality="audio",
+        licence="Apache-2.0",
+        reference="S. Hershey et al., 'CNN architectures for large-scale audio classification', "
+        "ICASSP 2017",
+        source="https://github.com/tensorflow/models/tree/master/research/audioset/yamnet",
+        files=(
+            ModelFile(
+                "yamnet.tflite",
+                url=f"{_MEDIAPIPE}/audio_classifier/yamnet/float32/1/yamnet.tflite",
+                size=4_126_810,
+                sha256="4d8b4a53282dc83ef04e3e7dbc4fbc98082e34e44ed798e16c3a0cdd4c584faf",
+                outputs=_YAMNET_TFLITE,
+            ),
+            # The same network as on TensorFlow Hub (lite-model/yamnet/classification/tflite/1).
+            ModelFile(
+                "lite-model_yamnet_classification_tflite_1.tflite",
+                size=4_126_810,
+                sha256="10c95ea3eb9a7bb4cb8bddf6feb023250381008177ac162ce169694d05c317de",
+                outputs=_YAMNET_TFLITE,
+            ),
+            # That one, converted by tf2onnx with the embedding as a second output.
+            ModelFile(
+                "yamnet.onnx",
+                size=5_077_372,
+                sha256="7a84eebd6c7478084f8d1b56b66e5aee6a29c5a24971119da88abc38f09f9ee3",
+            ),
+        ),
+        sample_rate=16_000,
+        window=0.975,
+        output="embedding",
+        labels="audioset_521",
+    ),
+    PublishedModel(
+        name="openl3-audio",
+        modality="audio",
+        licence="MIT (code), CC BY 4.0 (weights)",
+        reference="A. L. Cramer et al., 'Look, listen, and learn more: design choices for deep "
+        "audio embeddings', ICASSP 2019",
+        source="https://github.com/marl/openl3",
+        sample_rate=48_000,
+        window=1.0,
+    ),
+    PublishedModel(
+        name="openl3-image",
+        modality="visual",
+        licence="MIT (code), CC BY 4.0 (weights)",
+        reference="A. L. Cramer et al., 'Look, listen, and learn more: design choices for deep "
+        "audio embeddings', ICASSP 2019",
+        source="https://github.com/marl/openl3",
+        image_size=224,
+    ),
+    PublishedModel(
+        name="panns-cnn14",
+        modality="audio",
+        licence="MIT (code), CC BY 4.0 (weights)",
+        reference="Q. Kong et al., 'PANNs: large-scale pretrained audio neural networks for audio "
+        "pattern recognition', IEEE/ACM TASLP 28, 2020",
+        source="https://zenodo.org/records/3987831",
+        sample_rate=32_000,
+    ),
+    *(
+        PublishedModel(
+            name=f"efficientat-{size}",
+            modality="audio",
+            licence="MIT",
+            reference="F. Schmid, K. Koutini and G. Widmer, 'Efficient large-scale audio tagging "
+            "via transformer-to-CNN knowledge distillation', ICASSP 2023",
+            source="https://github.com/fschmid56/EfficientAT",
+            sample_rate=32_000,
+            front_end="log-mel spectrograms of 128 bands, windows of 800 samples every 320",
+        )
+        for size in ("mn04", "mn10")
+    ),
+    PublishedModel(
+        name="vgg16-places365",
+        modality="visual",
+        licence="MIT (code), CC BY (weights of Places365)",
+        reference="B. Zhou et al., 'Places: a 10 million image database for scene recognition', "
+        "IEEE TPAMI 40(6), 2018",
+        source="https://github.com/GKalliatakis/Keras-VGG16-places365",
+        files=(
+            # Keras 2's layout of HDF5: a group a layer, block1_conv1 to block5_pool.
+            ModelFile(
+                "vgg16-places365_weights_tf_dim_ordering_tf_kernels_notop.h5",
+                url="https://github.com/GKalliatakis/Keras-VGG16-places365/releases/download/v1.0/"
+                "vgg16-places365_weights_tf_dim_ordering_tf_kernels_notop.h5",
+            ),
+        ),
+        image_size=224,
+        preprocessing="places365",
+        architecture="vgg16",
+    ),
+    PublishedModel(
+        name="mobilenet-v3-small",
+        modality="visual",
+        licence="Apache-2.0",
+        reference="A. Howard et al., 'Searching for MobileNetV3', ICCV 2019",
+        source="https://ai.google.dev/edge/mediapipe/solutions/vision/image_embedder",
+        files=(
+            ModelFile(
+                "mobilenet_v3_small.tflite",
+                url=f"{_MEDIAPIPE}/image_embedder/mobilenet_v3_small/float32/1/"
+                "mobilenet_v3_small.tflite",
+                sha256="bbbb4c51a55a53905af1daec995ca1aae355046f8839bb8c9f5ce9271394bc40",
+            ),
+        ),
+        image_size=224,
+    ),
+    PublishedModel(
+        name="efficientnet-lite0",
+        modality="visual",
+        licence="Apache-2.0",
+        reference="M. Tan and Q. V. Le, 'EfficientNet: rethinking model scaling for convolutional "
+        "neural networks', ICML 2019",
+        source="https://ai.google.dev/edge/mediapipe/solutions/vision/image_classifier",
+        files=(
+            ModelFile(
+                "efficientnet_lite0.tflite",
+                url=f"{_MEDIAPIPE}/image_classifier/efficientnet_lite0/float32/1/"
+                "efficientnet_lite0.tflite",
+            ),
+        ),
+        image_size=224,
+        preprocessing=((127.0, 127.0, 127.0), (128.0, 128.0, 128.0)),
+    ),
+    PublishedModel(
+        name="clip-vit-base-patch32",
+        modality="visual",
+        licence="MIT",
+        reference="A. Radford et al., 'Learning transferable visual models from natural language "
+        "supervision', ICML 2021",
+        source="https://huggingface.co/openai/clip-vit-base-patch32",
+        files=(
+            ModelFile(
+                "clip-vit-base-patch32-vision.onnx",
+                url=f"{_HUGGING_FACE}/Xenova/clip-vit-base-patch32/resolve/main/onnx/"
+                "vision_model.onnx",
+                size=351_685_709,
+                sha256="fd6e1402a588279d1723c7534d4bcba5bc0b14b47dfab0e46f8c47b8270d7d40",
+            ),
+        ),
+        image_size=224,
+        preprocessing="clip",
+        output="image_embeds",
+    ),
+    PublishedModel(
+        name="siglip-base-patch16-224",
+        modality="visual",
+        licence="Apache-2.0",
+        reference="X. Zhai et al., 'Sigmoid loss for language image pre-training', ICCV 2023",
+        source="https://huggingface.co/google/siglip-base-patch16-224",
+        files=(
+            ModelFile(
+                "siglip-base-patch16-224-vision.onnx",
+                url=f"{_HUGGING_FACE}/Xenova/siglip-base-patch16-224/resolve/"
+                "4649052661e53c7000355844105f8a1792088239/onnx/vision_model.onnx",
+                size=371_819_850,
+                sha256="f89d41bac7f4d4b87e010a467d93f98689d708916ed22f5a07f96fdfa26f475f",
+            ),
+        ),
+        image_size=224,
+        preprocessing=((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
+        output="pooler_output",
+    ),
+)
 
-def published_names(architecture: str) -> list[str]:
-    """Give the names of the weights that are published for a network."""
-    return sorted(name for network, name in REGISTRY if network == architecture)
+REGISTRY = {model.name: model for model in _MODELS}
+
+
+def known_file(digest: str) -> tuple[PublishedModel, ModelFile] | None:
+    """Return the published network that a file of this sha256 holds, or None."""
+    for model in _MODELS:
+        for file in model.files:
+            if file.sha256 == digest:
+                return model, file
+    return None
+
+
+def class_names(name: str) -> tuple[str, ...]:
+    """Return a list of class names, in the order of the scores."""
+    text = importlib.resources.files(__package__).joinpath(f"{name}.txt").read_text("utf-8")
+    return tuple(text.splitlines())
 
 
 def cache_folder(kind: str) -> Path:
-    """Give the folder of this user for fetched weights and converted networks.
+    """Return the folder of this user for fetched and converted networks.
 
     It is ``$SKAVSC_CACHE_DIR`` where that is set, else the usual cache folder of the system.
     """
@@ -71,15 +293,102 @@ def cache_folder(kind: str) -> Path:
     return Path(os.environ.get("SKAVSC_CACHE_DIR") or pooch.os_cache("skavsc")) / kind
 
 
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file, as hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fetch(model: PublishedModel) -> Path:
+    """Return the file of a published network, fetched if it is not in the cache folder.
+
+    Parameters
+    ----------
+    model : PublishedModel
+        The network.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+
+    Raises
+    ------
+    WeightsNotFoundError
+        If there is no address, or what comes from it is not the file. Nothing is kept then.
+    """
+    if not model.files or model.files[0].url is None:
+        raise WeightsNotFoundError(
+            f"no address of a file of {model.name} that can be run here is known; get it from "
+            f"{model.source}, save it as .onnx, .tflite or .keras, and pass weights=<path of the "
+            f"file>"
+        )
+    file = model.files[0]
+    target = cache_folder("weights") / file.name
+    advice = (
+        f"fetch {file.url} elsewhere and put it at {target}, or pass weights=<path of the file>"
+    )
+    if target.is_file():
+        problem = _difference(target, file)
+        if problem is None:
+            return target
+        raise WeightsNotFoundError(f"{target} is not the file of {model.name}: {problem}; {advice}")
+    import pooch
+
+    def check(path: str, action: str, _: object) -> str:
+        problem = _difference(Path(path), file)
+        if problem is not None:
+            Path(path).unlink()
+            raise ValueError(problem)
+        return path
+
+    try:
+        return Path(
+            pooch.retrieve(
+                file.url,
+                known_hash=file.sha256,
+                fname=file.name,
+                path=target.parent,
+                processor=check,
+            )
+        )
+    except (OSError, ValueError) as error:
+        # requests' errors are OSErrors; a wrong checksum is a ValueError.
+        raise WeightsNotFoundError(
+            f"the file of {model.name} is not at {target} and could not be downloaded from "
+            f"{file.url} ({type(error).__name__}: {error}); {advice}"
+        ) from error
+
+
+_BEGINNINGS = {".tflite": (4, b"TFL3"), ".h5": (0, b"\x89HDF\r\n\x1a\n"), ".keras": (0, b"PK")}
+
+
+def _difference(path: Path, file: ModelFile) -> str | None:
+    """Say how a file on disk differs from the one of the registry, or return None."""
+    size = path.stat().st_size
+    if file.size is not None and size != file.size:
+        return f"it has {size} bytes and not {file.size}"
+    with open(path, "rb") as stream:
+        beginning = stream.read(512)
+    if beginning.lstrip()[:1] == b"<":
+        return "it is a web page (a login page?) and no network"
+    offset, magic = _BEGINNINGS.get(path.suffix, (0, b""))
+    if beginning[offset : offset + len(magic)] != magic:
+        return f"it does not begin like a {path.suffix} file"
+    if file.sha256 is not None and sha256_of(path) != file.sha256:
+        return f"its sha256 is not {file.sha256}"
+    return None
+
+
 def find_weights(architecture: str, weights: str | os.PathLike[str]) -> Path:
-    """Give the file of weights meant by a published name or a path, fetching it if needed.
+    """Return the file of weights meant by a published name or a path, fetched if needed.
 
     Parameters
     ----------
     architecture : str
         The network.
     weights : str or path-like
-        A name of the registry, or a path.
+        The name of published weights, such as ``"places365"``, or a path.
 
     Returns
     -------
@@ -91,9 +400,9 @@ def find_weights(architecture: str, weights: str | os.PathLike[str]) -> Path:
     WeightsNotFoundError
         If there is no such file, or it can be neither found nor downloaded.
     """
-    entry = REGISTRY.get((architecture, os.fspath(weights)))
-    if entry is not None:
-        return _fetch(entry)
+    model = REGISTRY.get(f"{architecture}-{os.fspath(weights)}")
+    if model is not None:
+        return fetch(model)
     path = Path(weights).expanduser()
     if not path.is_file():
         raise WeightsNotFoundError(
@@ -103,25 +412,10 @@ def find_weights(architecture: str, weights: str | os.PathLike[str]) -> Path:
     return path
 
 
-def _fetch(entry: PublishedWeights) -> Path:
-    import pooch
-
-    target = cache_folder("weights") / entry.file_name
-    if target.is_file() and entry.sha256 is None:
-        return target
-    try:
-        return Path(
-            pooch.retrieve(
-                entry.url,
-                known_hash=entry.sha256,
-                fname=entry.file_name,
-                path=target.parent,
-            )
-        )
-    except (OSError, ValueError) as error:
-        # requests' errors are OSErrors; a wrong checksum is a ValueError.
-        raise WeightsNotFoundError(
-            f"the weights {entry.name!r} of {entry.architecture} are not at {target} and could "
-            f"not be downloaded from {entry.url} ({type(error).__name__}: {error}); fetch that "
-            f"file elsewhere and put it at {target}, or pass weights=<path of the file>"
-        ) from error
+def published_names(architecture: str) -> list[str]:
+    """Return the names of the weights that are published for a network of ours."""
+    return [
+        name.removeprefix(f"{architecture}-")
+        for name, model in REGISTRY.items()
+        if model.architecture == architecture
+    ]

@@ -40,7 +40,7 @@ _CONVERT = "import sys, MNN, _tools; _tools.mnnconvert(['mnnconvert', *sys.argv[
 
 
 def installed_runtimes() -> list[str]:
-    """Give the names of the runtimes whose packages are installed."""
+    """Return the names of the runtimes whose packages are installed."""
     return [name for name in _RUNTIMES if not _absent(name)]
 
 
@@ -101,8 +101,16 @@ def _mnn_file(graph: bytes, name: str) -> Path:
     target = cache_folder("mnn") / f"{name}.mnn"
     if target.is_file():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+    with contextlib.ExitStack() as stack:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            folder = stack.enter_context(tempfile.TemporaryDirectory(dir=target.parent))
+        except OSError as error:
+            cause = (
+                f"{error.strerror}; runtime='mnn' keeps converted networks there: set "
+                f"SKAVSC_CACHE_DIR to a folder that can be written, or use another runtime"
+            )
+            raise OSError(error.errno, cause, str(target.parent)) from error
         source, converted = Path(folder) / "graph.onnx", Path(folder) / "graph.mnn"
         source.write_bytes(graph)
         done = subprocess.run(
@@ -171,7 +179,7 @@ def compile_network(
     batch_size: int,
     image_size: tuple[int, int],
 ) -> Compiled:
-    """Make a function from preprocessed images to features.
+    """Return a function from preprocessed images to features.
 
     Parameters
     ----------
@@ -204,7 +212,7 @@ def compile_network(
 
 
 def fastest(candidates: dict[str, Compiled], shape: tuple[int, ...]) -> str:
-    """Give the runtime that takes the least time for a batch.
+    """Return the runtime that takes the least time for a batch.
 
     Which one it is depends on the processor: Winograd convolutions win on AVX2, direct ones
     may win on AVX-512. So it is measured.

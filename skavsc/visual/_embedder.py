@@ -23,7 +23,7 @@ from skavsc.pretrained import (
     KerasNetwork,
     choose_runtime,
     compiled,
-    open_network,
+    open_keras,
     published_names,
 )
 from skavsc.visual._frames import ClipFrames
@@ -188,7 +188,8 @@ class ImageEmbedder(
                 UntrainedWeightsWarning,
                 stacklevel=2,
             )
-        live = open_network(self.network, self.weights, self.seed_)
+        live = open_keras(self.network, self.weights, self.seed_)
+        _check_images(live)
         self.digest_ = live.digest
         self.n_steps_ = clips.n_steps
         self._n_features_out = live.model.output_shape[-1]
@@ -230,7 +231,7 @@ class ImageEmbedder(
                 "all clips are missing, here and in fit, so that the number of frames is "
                 "unknown; drop these clips"
             )
-        live = open_network(self.network, self.weights, self.seed_)
+        live = open_keras(self.network, self.weights, self.seed_)
         if live.digest != self.digest_:
             raise WeightsError(
                 f"the weights {self.weights!r} of {live.model.name} are not those of fit; fit "
@@ -272,7 +273,7 @@ class ImageEmbedder(
         return min(self.batch_size, n_steps or self.batch_size)
 
     def _pooling(self, live: KerasNetwork) -> str | None:
-        return self.pooling if live.has_maps else None
+        return self.pooling if len(live.outputs[0].shape) == 4 else None
 
     def _preprocessing(self) -> str:
         if self.preprocessing != "auto":
@@ -300,3 +301,12 @@ class ImageEmbedder(
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _check_images(network: KerasNetwork) -> None:
+    takes, gives = network.input.shape, network.outputs[0].shape
+    if len(takes) != 4 or takes[-1] != 3 or len(gives) not in (2, 4):
+        raise WeightsError(
+            f"the network {network.name} goes from {takes} to {gives}; it must go from images "
+            f"(n, height, width, 3) to maps (n, rows, columns, n_features) or to (n, n_features)"
+        )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from skavsc._clips import clip_sources
 from skavsc.exceptions import ClipTableError
+from skavsc.networks import colours
 from skavsc.visual._frames import ArrayFrames, ClipFrames
 
 #: Frames (steps, height, width, 3), and which of them are there (steps,).
@@ -105,25 +106,25 @@ def decode(source: Any) -> Clip:
     return source, np.ones(len(source), dtype=bool)
 
 
-def preprocess(frames: NDArray[Any], mode: str) -> NDArray[np.float32]:
+def preprocess(frames: NDArray[Any], mode: Any) -> NDArray[np.float32]:
     """Do what `skavsc.networks.ImagePreprocessing` does, in NumPy for every runtime.
 
     Parameters
     ----------
     frames : ndarray of shape (n, height, width, 3)
         RGB of 0 to 255.
-    mode : str
+    mode : str or pair of (mean, scale)
         The mode of that layer.
 
     Returns
     -------
     ndarray of shape (n, height, width, 3), float32
-        What the network wants.
+        What the network takes.
     """
-    from skavsc.networks._backbones import PREPROCESSING
-
+    reverse, means, factors = colours(mode)
     images = frames.astype(np.float32, copy=False)
     if mode == "none":
         return images
-    means, factor = PREPROCESSING[mode]
-    return (images[..., ::-1] - np.array(means, dtype=np.float32)) * np.float32(factor)
+    if reverse:
+        images = images[..., ::-1]
+    return (images - np.asarray(means, np.float32)) * np.asarray(factors, np.float32)

@@ -12,7 +12,7 @@ from sklearn.frozen import FrozenEstimator
 
 from skavsc.classifiers._streams import ClipStreams, FrameStream, Stream
 from skavsc.exceptions import MediaNotFoundError
-from skavsc.pretrained import open_network
+from skavsc.pretrained import open_keras
 from skavsc.visual import ImageEmbedder, LazyFrames, VGGPlacesEmbedder
 
 pytestmark = pytest.mark.filterwarnings("ignore::skavsc.exceptions.UntrainedWeightsWarning")
@@ -53,7 +53,7 @@ def tuned(filmed, on_frames):
 
 
 def test_fine_tuning_all_moves_every_layer_of_vgg16(tuned):
-    before = open_network("vgg16", None, tuned.embedder_.seed_).model
+    before = open_keras("vgg16", None, tuned.embedder_.seed_).model
     after = tuned.embedder_.network
     for layer in before.layers:
         pairs = zip(layer.get_weights(), after.get_layer(layer.name).get_weights(), strict=True)

@@ -80,8 +80,8 @@ def test_preprocessing_swaps_colours_and_takes_the_means():
 
 
 def test_preprocessing_rejects_an_unknown_mode():
-    with pytest.raises(ValueError, match=r"mode='imagenet' is unknown.*'places365'"):
-        ImagePreprocessing("imagenet")
+    with pytest.raises(ValueError, match=r"mode='resnet' is unknown.*'places365'"):
+        ImagePreprocessing("resnet")
 
 
 def test_preprocessing_is_time_distributed_serialisable_and_parameter_free(tmp_path):

@@ -156,3 +156,32 @@ def test_missing_package(monkeypatch, runtime, package, extra):
     with pytest.raises(ImportError, match=rf'needs {package}; .*pip install "skavsc\[{extra}\]"'):
         ImageEmbedder(runtime=runtime).fit(pictures())
     assert "keras" in runtimes.installed_runtimes()
+
+
+def test_auto_without_a_folder_to_write(monkeypatch):
+    monkeypatch.setenv("SKAVSC_CACHE_DIR", "/proc/nowhere")
+    X = pictures(size=40)
+    embedder = ImageEmbedder(runtime="auto", random_state=11).fit(X)
+    assert embedder.runtime_ in {"keras", "onnxruntime"}
+    with pytest.raises(OSError, match=r"runtime='mnn'.*SKAVSC_CACHE_DIR"):
+        ImageEmbedder(runtime="mnn", random_state=11).fit_transform(X)
+
+
+@pytest.mark.parametrize("runtime", ["keras", "onnxruntime"])
+def test_settings_of_keras_change_nothing(runtime):
+    X = pictures()
+    expected = ImageEmbedder(runtime=runtime, random_state=12).fit_transform(X)
+    kept = keras.config.dtype_policy(), keras.config.floatx(), keras.config.image_data_format()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    keras.config.set_floatx("float16")
+    keras.config.set_image_data_format("channels_first")
+    try:
+        from skavsc.pretrained import _keras
+
+        _keras._opened.cache_clear()
+        features = ImageEmbedder(runtime=runtime, random_state=12).fit_transform(X)
+    finally:
+        keras.config.set_dtype_policy(kept[0])
+        keras.config.set_floatx(kept[1])
+        keras.config.set_image_data_format(kept[2])
+    np.testing.assert_array_equal(features, expected)

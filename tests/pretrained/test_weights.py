@@ -143,12 +143,56 @@ def test_weights_that_changed_after_fit(published, tmp_path, images):
         embedder.transform(images)
 
 
+# Files that reach for others, or promise what they do not hold.
+
+
+def test_hdf5_that_points_to_other_files(published, tmp_path):
+    other = tmp_path / "other.h5"
+    with h5py.File(other, "w") as file:
+        file["secret"] = np.zeros((3, 3, 3, 64), dtype=np.float32)
+    place = "block1_conv1/block1_conv1/kernel:0"
+    for name in ("link", "storage", "virtual"):
+        path = tmp_path / f"{name}.h5"
+        path.write_bytes(published.read_bytes())
+        with h5py.File(path, "a") as file:
+            shape = file[place].shape
+            del file[place]
+            if name == "link":
+                file[place] = h5py.ExternalLink(str(other), "secret")
+            elif name == "storage":
+                outside = [(str(tmp_path / "raw.bin"), 0, h5py.h5f.UNLIMITED)]
+                file.create_dataset(place, shape, "f4", external=outside)
+            else:
+                layout = h5py.VirtualLayout(shape, "f4")
+                layout[...] = h5py.VirtualSource(str(other), "secret", shape=shape)
+                file.create_virtual_dataset(place, layout)
+        with pytest.raises(WeightsError, match=r"kernel:0.*(link to another|in another file)"):
+            VGGPlacesEmbedder(path).fit([None])
+
+
+@pytest.mark.parametrize("name", ["a.h5", "a.weights.h5"])
+def test_small_file_that_promises_gigabytes(tmp_path, network, name):
+    path = tmp_path / name
+    if name == "a.h5":
+        write_keras2(path, network)
+        place = "block1_conv1/block1_conv1/kernel:0"
+    else:
+        network.save_weights(path)
+        place = "layers/conv2d/vars/0"
+    with h5py.File(path, "a") as file:
+        assert place in file
+        del file[place]
+        file.create_dataset(place, (3, 3, 3, 1 << 30), "f4", chunks=(3, 3, 3, 64))
+    with pytest.raises(WeightsError, match=r"1073741824"):
+        load_weights(vgg16_base((32, 32, 3)), path)
+
+
 # Fetching by name. The network is a server on this machine.
 
 
 @pytest.fixture
 def server(published, monkeypatch):
-    """Serve the generated file at the address of the registry's entry."""
+    """Serve the folder of the generated file, at the address of the registry's entry."""
     requests = []
 
     class Handler(http.server.SimpleHTTPRequestHandler):
@@ -160,16 +204,15 @@ def server(published, monkeypatch):
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
         threading.Thread(target=httpd.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{httpd.server_port}/{NAME}"
-        use_entry(monkeypatch, url=address)
+        use_file(monkeypatch, url=f"http://127.0.0.1:{httpd.server_port}/{NAME}")
         yield requests
         httpd.shutdown()
 
 
-def use_entry(monkeypatch, **changes):
-    key = ("vgg16", "places365")
-    entry = dataclasses.replace(registry.REGISTRY[key], **changes)
-    monkeypatch.setitem(registry.REGISTRY, key, entry)
+def use_file(monkeypatch, **changes):
+    entry = registry.REGISTRY["vgg16-places365"]
+    file = dataclasses.replace(entry.files[0], **changes)
+    monkeypatch.setitem(registry.REGISTRY, entry.name, dataclasses.replace(entry, files=(file,)))
 
 
 def test_fetched_once_at_fit(server, cache_dir, network, images):
@@ -182,14 +225,37 @@ def test_fetched_once_at_fit(server, cache_dir, network, images):
     assert server == [f"/{NAME}"]
 
 
-def test_wrong_checksum(server, monkeypatch):
-    use_entry(monkeypatch, sha256="0" * 64)
-    with pytest.raises(WeightsNotFoundError, match="hash"):
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"sha256": "0" * 64}, "hash"), ({"size": 7}, "bytes and not 7")],
+)
+def test_wrong_file_is_not_kept(server, monkeypatch, cache_dir, changes, message):
+    use_file(monkeypatch, **changes)
+    with pytest.raises(WeightsNotFoundError, match=f"{message}.*put it at"):
+        VGGPlacesEmbedder().fit([None])
+    assert not (cache_dir / "weights" / NAME).exists()
+
+
+def test_login_page_is_not_kept(server, monkeypatch, cache_dir, published):
+    page = published.with_name("login.html")
+    page.write_text("<!doctype html><title>Log in</title>")
+    entry = registry.REGISTRY["vgg16-places365"].files[0]
+    use_file(monkeypatch, url=entry.url.replace(NAME, page.name))
+    with pytest.raises(WeightsNotFoundError, match=r"web page .*put it at .*weights="):
+        VGGPlacesEmbedder().fit([None])
+    assert not (cache_dir / "weights" / NAME).exists()
+
+
+def test_wrong_file_that_is_there_already(cache_dir):
+    place = cache_dir / "weights" / NAME
+    place.parent.mkdir(parents=True)
+    place.write_text("<html>Log in</html>")
+    with pytest.raises(WeightsNotFoundError, match="is not the file of vgg16-places365: it is a w"):
         VGGPlacesEmbedder().fit([None])
 
 
 def test_without_a_network(monkeypatch, cache_dir, published, images):
-    use_entry(monkeypatch, url=f"http://127.0.0.1:9/{NAME}")
+    use_file(monkeypatch, url=f"http://127.0.0.1:9/{NAME}")
     place = cache_dir / "weights" / NAME
     with pytest.raises(WeightsNotFoundError) as caught:
         VGGPlacesEmbedder().fit(images)
@@ -199,8 +265,7 @@ def test_without_a_network(monkeypatch, cache_dir, published, images):
     assert np.isfinite(VGGPlacesEmbedder().fit_transform(images)).all()
 
 
-def test_address_and_layout_of_the_published_file():
-    entry = registry.REGISTRY["vgg16", "places365"]
-    assert entry.file_name == NAME
-    assert entry.url.startswith("https://github.com/GKalliatakis/Keras-VGG16-places365/releases/")
-    assert entry.layout
+def test_address_of_the_published_file():
+    (file,) = registry.REGISTRY["vgg16-places365"].files
+    assert file.name == NAME
+    assert file.url.startswith("https://github.com/GKalliatakis/Keras-VGG16-places365/releases/")

@@ -390,10 +390,10 @@ def test_survives_a_cleared_session(squeezenet):
 
 
 def test_build_is_shared_between_clones(squeezenet):
-    from skavsc.pretrained import open_network
+    from skavsc.pretrained import open_keras
 
-    assert open_network("squeezenet11", None, 3) is open_network("squeezenet11", None, 3)
-    assert open_network("squeezenet11", None, 3) is not open_network("squeezenet11", None, 4)
+    assert open_keras("squeezenet11", None, 3) is open_keras("squeezenet11", None, 3)
+    assert open_keras("squeezenet11", None, 3) is not open_keras("squeezenet11", None, 4)
 
 
 def test_preprocessing_equals_the_layer():

@@ -1,0 +1,391 @@
+"""Frozen networks of any kind, opened by name, file or object."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skavsc.exceptions import ModelError, WeightsError, WeightsNotFoundError
+from skavsc.pretrained._registry import (
+    REGISTRY,
+    ModelFile,
+    PublishedModel,
+    class_names,
+    fetch,
+    known_file,
+    sha256_of,
+)
+
+
+class Tensor(NamedTuple):
+    """What a network takes or gives.
+
+    Parameters
+    ----------
+    name : str
+        The name in the file.
+    shape : tuple of (int or None)
+        The shape; None for an axis of any length.
+    dtype : numpy.dtype
+        The type.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: np.dtype[Any]
+
+
+class FrozenNetwork(ABC):
+    """A network that is run and never trained; the same for every kind of file.
+
+    It can be pickled, whatever it has open, and called from several threads.
+
+    Attributes
+    ----------
+    name : str
+        What errors call it.
+    digest : str
+        The checksum of structure and weights.
+    input : Tensor
+        What it takes.
+    outputs : tuple of Tensor
+        What it gives.
+    """
+
+    name: str
+    digest: str
+    input: Tensor
+    outputs: tuple[Tensor, ...]
+
+    @abstractmethod
+    def run(self, inputs: NDArray[Any], output: str) -> NDArray[Any]:
+        """Run once on what the network takes, batch axis and all."""
+
+    def class_names(self) -> tuple[str, ...] | None:
+        """Return the class names in the file, or None."""
+        return None
+
+    def __call__(self, examples: NDArray[Any], output: str) -> NDArray[np.float32]:
+        """Run on any number of examples.
+
+        A network of a fixed batch is run in turns of that many, the last filled up with zeros; one
+        without a batch axis on an example at a time.
+
+        Parameters
+        ----------
+        examples : ndarray of shape (n, *example)
+            What the network takes, as ``example_shape`` says.
+        output : str
+            The name of an output.
+
+        Returns
+        -------
+        ndarray of shape (n, *features), float32
+            What it gives.
+
+        Raises
+        ------
+        ModelError
+            If the network does not take such examples, or gives something else than one row an
+            example.
+        """
+        examples = self._checked(examples)
+        if len(self.input.shape) < examples.ndim:
+            results = [self.run(example, output) for example in examples]
+            rows = [r[0] if r.ndim > 1 and len(r) == 1 else r for r in results]
+            return np.stack(rows).astype(np.float32, copy=False)
+        size = self.input.shape[0] or len(examples)
+        results = []
+        for start in range(0, len(examples), size):
+            part = examples[start : start + size]
+            batch = part
+            if len(part) < size:
+                batch = np.zeros((size, *part.shape[1:]), part.dtype)
+                batch[: len(part)] = part
+            result = self.run(batch, output)
+            if len(result) != size:
+                raise ModelError(
+                    f"{self.name}: output {output!r} has {len(result)} rows for {size} examples "
+                    f"of shape {part.shape[1:]}; there must be one each: give the window that "
+                    f"makes one, or another output"
+                )
+            results.append(result[: len(part)])
+        return np.concatenate(results).astype(np.float32, copy=False)
+
+    def _checked(self, examples: NDArray[Any]) -> NDArray[Any]:
+        takes = self.input.shape[max(len(self.input.shape) - examples.ndim + 1, 0) :]
+        fits = len(self.input.shape) in (examples.ndim - 1, examples.ndim) and all(
+            size in (None, given) for size, given in zip(takes, examples.shape[1:], strict=True)
+        )
+        if not fits:
+            raise ModelError(
+                f"{self.name} takes {describe(self.input)}, and not examples of shape "
+                f"{examples.shape[1:]}"
+            )
+        if self.input.dtype.kind in "iu" and examples.dtype != self.input.dtype:
+            raise ModelError(
+                f"{self.name} takes whole numbers, {describe(self.input)}, and not "
+                f"{examples.dtype}; images go to it as they are (preprocessing='none')"
+            )
+        return np.ascontiguousarray(examples, dtype=self.input.dtype)
+
+    def example_shape(self, n_axes: int) -> tuple[int | None, ...]:
+        """Return the shape of an example of so many axes, without the batch axis.
+
+        Parameters
+        ----------
+        n_axes : int
+            The axes of an example: 1 for a waveform, 2 for a spectrogram, 3 for an image.
+
+        Returns
+        -------
+        tuple of (int or None)
+            The shape; it may have axes of length 1 besides.
+        """
+        shape = self.input.shape
+        return shape if len(shape) <= n_axes else shape[1:]
+
+    def output_named(self, output: str | None) -> str:
+        """Return the name of the output meant: the given one, or the only one.
+
+        Parameters
+        ----------
+        output : str or None
+            A name.
+
+        Returns
+        -------
+        str
+            The name.
+
+        Raises
+        ------
+        ModelError
+            If there is no such output, or several and none is named.
+        """
+        names = [tensor.name for tensor in self.outputs]
+        if output is None:
+            if len(names) == 1:
+                return names[0]
+            raise ModelError(
+                f"{self.name} has the outputs {', '.join(map(describe, self.outputs))}; name one: "
+                f"output={names[0]!r}"
+            )
+        if output not in names:
+            raise ModelError(
+                f"output={output!r} is no output of {self.name}; it has "
+                f"{', '.join(map(describe, self.outputs))}"
+            )
+        return output
+
+
+def describe(tensor: Tensor) -> str:
+    """Write a tensor as in errors: name, type and shape."""
+    shape = ", ".join("any" if size is None else str(size) for size in tensor.shape)
+    return f"{tensor.name!r} ({np.dtype(tensor.dtype).name}, shape ({shape}))"
+
+
+def only_input(name: str, inputs: list[Tensor]) -> Tensor:
+    """Return the only input of a network, or raise ModelError."""
+    if len(inputs) != 1:
+        raise ModelError(
+            f"{name} has {len(inputs)} inputs ({', '.join(map(describe, inputs))}); a frozen "
+            f"network must have one"
+        )
+    return inputs[0]
+
+
+class FileNetwork(FrozenNetwork):
+    """A network in a file that is run as it is; what is open is neither pickled nor copied.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    digest : str
+        Its sha256.
+    n_threads : int
+        The number of threads of one run.
+    """
+
+    def __init__(self, path: str, digest: str, n_threads: int) -> None:
+        self.path = path
+        self.name = os.path.basename(path)
+        self.digest = digest
+        self.n_threads = n_threads
+        self.lock = threading.Lock()
+        self.open()
+
+    @abstractmethod
+    def open(self) -> None:
+        """Open the file, and note what the network takes and gives."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_file, (self.path, self.n_threads, self.digest)
+
+
+def open_file(path: str, n_threads: int = 1, digest: str | None = None) -> FileNetwork:
+    """Open an ``.onnx`` or ``.tflite`` file, or take the network from those in use.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    n_threads : int, default=1
+        The number of threads of one run.
+    digest : str, optional
+        The sha256 that the file must have.
+
+    Returns
+    -------
+    FileNetwork
+        The network.
+
+    Raises
+    ------
+    WeightsNotFoundError
+        If there is no such file.
+    ModelError
+        If it cannot be run.
+    WeightsError
+        If it is not the file meant.
+    ImportError
+        If the packages of its runtime are not installed.
+    """
+    path = os.path.abspath(path)
+    try:
+        stat = os.stat(path)
+    except FileNotFoundError:
+        raise WeightsNotFoundError(f"there is no file {path}") from None
+    network = _opened(path, n_threads, (stat.st_mtime_ns, stat.st_size, stat.st_ino))
+    if digest is not None and network.digest != digest:
+        raise WeightsError(
+            f"the file {path} has changed since fit; fit again, or put the former file back"
+        )
+    return network
+
+
+@functools.lru_cache(maxsize=4)
+def _opened(path: str, n_threads: int, stamp: tuple[int, ...]) -> FileNetwork:
+    digest = sha256_of(path)
+    if path.endswith(".onnx"):
+        from skavsc.pretrained._onnx import OnnxNetwork
+
+        return OnnxNetwork(path, digest, n_threads)
+    from skavsc.pretrained._tflite import TFLiteNetwork
+
+    return TFLiteNetwork(path, digest, n_threads)
+
+
+class Meant(NamedTuple):
+    """What an embedder's ``model`` and ``weights`` stand for.
+
+    Parameters
+    ----------
+    model : str, path-like or keras.Model
+        A file, an architecture of ours or a Keras model.
+    published : PublishedModel or None
+        What is known of it.
+    file : ModelFile or None
+        The published file that it is.
+    """
+
+    model: Any
+    published: PublishedModel | None
+    file: ModelFile | None
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file that is run as it is, without Keras."""
+        return isinstance(self.model, str) and self.model.endswith((".onnx", ".tflite"))
+
+    def output_alias(self, output: str | None) -> str | None:
+        """Return the file's tensor for a plain name, by default the published embedding."""
+        if output is None and self.published is not None:
+            output = self.published.output
+        aliases = {} if self.file is None else self.file.outputs
+        return output if output is None else aliases.get(output, output)
+
+
+def labels_of(
+    meant: Meant, network: FrozenNetwork, output: str, n_features: int
+) -> tuple[str, ...] | None:
+    """Return the class names of an output's features.
+
+    Parameters
+    ----------
+    meant : Meant
+        What is known of the network.
+    network : FrozenNetwork
+        The network.
+    output : str
+        The output.
+    n_features : int
+        How many features it gives.
+
+    Returns
+    -------
+    tuple of str or None
+        The names; None if the output is no scores of classes, or their names are not known.
+    """
+    if meant.published is not None and meant.published.labels is not None:
+        scores = meant.output_alias("scores")
+        return class_names(meant.published.labels) if output == scores else None
+    names = network.class_names()
+    if names is None or len(names) != n_features:
+        return None
+    return names if output in [tensor.name for tensor in network.outputs] else None
+
+
+def find_model(model: Any, weights: str | os.PathLike[str] | None = None) -> Meant:
+    """Find what is meant by a name, a file or an object; a published file is fetched.
+
+    Parameters
+    ----------
+    model : str, path-like or keras.Model
+        A name of the registry, a file or a Keras model.
+    weights : path-like, optional
+        The file of a named network, in place of the published one.
+
+    Returns
+    -------
+    Meant
+        What it is, and what is known of it.
+
+    Raises
+    ------
+    WeightsNotFoundError
+        If the file is not there and cannot be fetched.
+    """
+    if not isinstance(model, str | os.PathLike):
+        return Meant(model, None, None)
+    name = os.fspath(model)
+    published = REGISTRY.get(name)
+    if published is not None and published.architecture is not None:
+        return Meant(published.architecture, published, published.files[0])
+    if published is not None:
+        path = fetch(published) if weights is None else Path(weights).expanduser()
+        if not path.is_file():
+            raise WeightsNotFoundError(f"weights={os.fspath(path)!r} is no file")
+        name = os.fspath(path)
+    if not name.endswith((".onnx", ".tflite")):
+        return Meant(name, published, None)
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise WeightsNotFoundError(f"model={name!r} is no file")
+    known = known_file(_digest(os.path.abspath(path), path.stat().st_mtime_ns))
+    if known is None:
+        return Meant(str(path), published, None)
+    return Meant(str(path), *known)
+
+
+@functools.lru_cache(maxsize=16)
+def _digest(path: str, stamp: int) -> str:
+    return sha256_of(path)
