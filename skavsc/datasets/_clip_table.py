@@ -15,8 +15,9 @@ from skavsc.datasets._tables import (
     call_groups,
     check_files,
     clip_bunch,
+    normalized,
+    path_of,
     read_table,
-    require_columns,
     require_unique,
     require_values,
 )
@@ -24,13 +25,13 @@ from skavsc.exceptions import ClipTableError
 
 
 def load_clip_table(
-    path: str | os.PathLike[str],
+    path: str | bytes | os.PathLike[str],
     *,
     audio: str | None = "audio",
     video: str | None = "video",
     label: str | None = "label",
     groups: str | Callable[[str], Any] | None = None,
-    root: str | os.PathLike[str] | None = None,
+    root: str | bytes | os.PathLike[str] | None = None,
     on_error: Literal["raise", "missing"] = "raise",
 ) -> Bunch:
     r"""Load a clip table from a CSV file, one row a clip.
@@ -41,6 +42,10 @@ def load_clip_table(
         audio,video,label,place
         sound/0001.wav,picture/0001.mp4,park,lake
         sound/0002.wav,,tram,line 5
+
+    Blank lines are skipped; a row may have fewer cells than the header, but not more. Labels,
+    groups and all other text are put into Unicode's composed form (NFC), so that equal names are
+    equal; files are found whatever form the disk has their names in.
 
     Parameters
     ----------
@@ -54,10 +59,10 @@ def load_clip_table(
     label : str, optional, default="label"
         The column of the labels; None if the clips have none.
     groups : str or callable, optional
-        The recording that a clip belongs to, so that clips of one recording can be kept on one
+        The recording location of a clip, so that clips of one location can be kept on one
         side of a split: a column, or a function of the file's name without folder and suffix
         (of the sound, or of the picture where there is no sound). By default every clip is a
-        group of its own, which is right only if no two share a recording.
+        group of its own, which is right only if no two share a location.
     root : path-like, optional
         Where relative paths start. By default the CSV file's folder.
     on_error : {"raise", "missing"}, default="raise"
@@ -80,8 +85,8 @@ def load_clip_table(
     Raises
     ------
     ClipTableError
-        If the file cannot be read, lacks a column, has a row without label, group or any file,
-        or names a clip twice.
+        If the file cannot be read, lacks a column or has it twice, has a row with more cells
+        than the header or without label, group or any file, or names a clip twice.
     MediaNotFoundError
         If listed files do not exist; the message names the first and tells how many.
 
@@ -110,35 +115,44 @@ def load_clip_table(
     ['audio', 'video', 'place']
     >>> root.cleanup()
     """
-    path = Path(path)
-    files = {"audio": audio, "video": video}
-    used = [column for column in files.values() if column is not None]
+    path = Path(os.fsdecode(path))
+    files = {
+        stream: name and normalized(name) for stream, name in (("audio", audio), ("video", video))
+    }
+    label = label and normalized(label)
+    group_column = normalized(groups) if isinstance(groups, str) else None
+    used = list(dict.fromkeys(column for column in files.values() if column is not None))
     if not used:
         raise ValueError("audio and video are both None; name at least one column of files")
-    table = read_table(path, used)
-    group_column = groups if isinstance(groups, str) else None
-    needed = [*used, *(name for name in (label, group_column) if name is not None)]
-    require_columns(
-        table, needed, path, "name the columns by audio=, video=, label= and groups=, or set None"
+    table = read_table(
+        path,
+        used,
+        required=[name for name in (label, group_column) if name is not None],
+        remedy="name the columns by audio=, video=, label= and groups=, or set None",
     )
     if table.empty:
         raise ClipTableError(f"{path} lists no clip")
-    start = path.parent if root is None else Path(root)
-    X = pd.DataFrame(index=table.index)
-    for stream, column in files.items():
-        cells = [None] * len(table) if column is None else table[column].tolist()
-        X[stream] = pd.Series(
-            [None if cell is None else str(start / cell) for cell in cells], dtype=object
-        )
-    without = X.index[X[["audio", "video"]].isna().all(axis=1)]
+    start = path.parent if root is None else Path(os.fsdecode(root))
+    X = pd.DataFrame(
+        {
+            stream: [
+                None if cell is None else path_of(cell, start)
+                for cell in ([None] * len(table) if column is None else table[column])
+            ]
+            for stream, column in files.items()
+        },
+        index=table.index,
+        dtype=object,
+    )
+    without = X.index[X.isna().all(axis=1)]
     if len(without):
         raise ClipTableError(
-            f"{path} names neither a sound nor a video file in line {without[0] + 2}; fill "
+            f"{path} names neither a sound nor a video file in line {without[0]}; fill "
             f"column {used[0]!r} there, or remove the row"
         )
     require_unique(X, path)
-    others = table.drop(columns=list({*used, *([] if label is None else [label])}))
-    X = X.join(others.drop(columns=["audio", "video"], errors="ignore"))
+    taken = {*used, label, "audio", "video"}
+    others = table[[name for name in table.columns if name not in taken]]
     y = None
     if label is not None:
         require_values(table[label], path, "label")
@@ -148,7 +162,8 @@ def load_clip_table(
         found = np.array(table[group_column].tolist())
     elif callable(groups):
         paths = [sound or picture for sound, picture in zip(X["audio"], X["video"], strict=True)]
-        found = call_groups(groups, [os.path.splitext(os.path.basename(p))[0] for p in paths])
+        found = call_groups(groups, [normalized(Path(name).stem) for name in paths])
     else:
         found = np.arange(len(X))
-    return clip_bunch(check_files(X, on_error), y, found, f"{len(X)} clips from {path}")
+    X = pd.concat([check_files(X, on_error), others], axis=1)
+    return clip_bunch(X, y, found, f"{len(X)} clips from {path}")

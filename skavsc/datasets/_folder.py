@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 import os
 import re
 import warnings
@@ -13,24 +14,64 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from skavsc.datasets._suffixes import kind_of_file
-from skavsc.datasets._tables import call_groups, clip_bunch, format_names
+from skavsc.datasets._tables import call_groups, clip_bunch, format_names, normalized
 from skavsc.exceptions import ClipTableError, MissingClipWarning
 
 _STREAM_FOLDERS = ("audio", "video")
 
 
+_SUFFIXES_BY_KIND = {
+    "sound": ".wav .flac .ogg .oga .opus .mp3 .m4a .aac .aif .aiff .aifc .au .caf .wma .w64 .rf64",
+    "video": ".mp4 .m4v .mkv .mov .avi .webm .mpg .mpeg .ts .mts .m2ts .wmv .flv .3gp .ogv .mxf",
+    "other": ".yaml .yml .toml .ini .log .md .rst .npy .npz .h5 .pkl .joblib .parquet .ipynb "
+    ".lrv .thm .srt .vtt .db .bak .tmp .part .sha256 .md5",
+}
+_KIND_BY_SUFFIX = {
+    suffix: kind for kind, names in _SUFFIXES_BY_KIND.items() for suffix in names.split()
+}
+# Without the machine's own lists, so that a folder loads alike everywhere.
+_MEDIA_TYPES = mimetypes.MimeTypes()
+
+
+def kind_of_file(name: str) -> str:
+    """Return ``"sound"``, ``"video"``, ``"other"`` or ``"unknown"``, by a file's suffix.
+
+    A file without a suffix is an other.
+    """
+    suffix = os.path.splitext(name)[1].lower()
+    if not suffix:
+        return "other"
+    if suffix in _KIND_BY_SUFFIX:
+        return _KIND_BY_SUFFIX[suffix]
+    type_ = _MEDIA_TYPES.guess_type(f"x{suffix}")[0]
+    if type_ is None:
+        return "unknown"
+    return {"audio": "sound", "video": "video"}.get(type_.split("/")[0], "other")
+
+
 def _files(root: Path) -> Iterator[PurePath]:
-    """Walk over all files but hidden ones, as paths beneath the root."""
+    """Walk over all files but hidden ones, as paths beneath the root.
+
+    Links to folders are followed, but not into a folder that they lie in themselves.
+    """
+    outer = {str(root): {os.path.realpath(root)}}
     for folder, subfolders, names in os.walk(root, followlinks=True):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        around = outer.pop(folder)
+        targets = {
+            name: os.path.realpath(os.path.join(folder, name))
+            for name in subfolders
+            if not name.startswith(".")
+        }
+        subfolders[:] = [name for name, target in targets.items() if target not in around]
+        for name in subfolders:
+            outer[os.path.join(folder, name)] = around | {targets[name]}
         for name in names:
             if not name.startswith("."):
                 yield PurePath(os.path.relpath(os.path.join(folder, name), root))
 
 
 def _streams(path: PurePath, kind: str) -> tuple[str, ...]:
-    """Tell what a file is read for: the stream that its folder names, else by its kind."""
+    """Return what a file is read for: the stream that its folder names, else by its kind."""
     for name in reversed(path.parts[:-1]):
         if name in _STREAM_FOLDERS:
             return (name,)
@@ -38,8 +79,8 @@ def _streams(path: PurePath, kind: str) -> tuple[str, ...]:
 
 
 def _label_and_name(path: PurePath) -> tuple[str, str]:
-    parts = [part for part in path.parts[:-1] if part not in _STREAM_FOLDERS]
-    return (parts[0] if parts else ""), "/".join([*parts[1:], path.stem])
+    parts = [normalized(part) for part in path.parts[:-1] if part not in _STREAM_FOLDERS]
+    return (parts[0] if parts else ""), "/".join([*parts[1:], normalized(path.stem)])
 
 
 def _require_filled_labels(root: Path, labels: set[str]) -> None:
@@ -47,7 +88,7 @@ def _require_filled_labels(root: Path, labels: set[str]) -> None:
     for parent in parents:
         for folder in sorted(parent.iterdir()):
             hidden = folder.name.startswith(".") or folder.name in _STREAM_FOLDERS
-            if folder.is_dir() and not hidden and folder.name not in labels:
+            if folder.is_dir() and not hidden and normalized(folder.name) not in labels:
                 raise ClipTableError(
                     f"{folder} holds no media file; fill it, remove it or hide it by a leading dot"
                 )
@@ -62,7 +103,7 @@ def _pattern_groups(pattern: re.Pattern[str]) -> Callable[[str], str | None]:
 
 
 def load_clip_folder(
-    root: str | os.PathLike[str],
+    root: str | bytes | os.PathLike[str],
     *,
     groups: str | re.Pattern[str] | Callable[[str], Any] | None = None,
 ) -> Bunch:
@@ -80,17 +121,19 @@ def load_clip_folder(
 
     Leave the folders ``audio`` and ``video`` out of a path and take off its suffix: the first
     folder is the label, the rest is the clip's name, and files that agree in both are one clip.
-    Further folders between are allowed and belong to the name (``monday/lake``).
+    Further folders between are allowed and belong to the name (``monday/lake``). Links to folders
+    are followed, except into a folder that they lie in themselves. Labels and names are in
+    Unicode's composed form (NFC), whatever form the disk has them in.
 
     Parameters
     ----------
     root : path-like
         The folder that holds the labels' folders, or ``audio`` and ``video`` with them inside.
     groups : str, re.Pattern or callable, optional
-        The recording that a clip belongs to, so that clips of one recording can be kept on one
+        The recording location of a clip, so that clips of one location can be kept on one
         side of a split. A regular expression is searched in the clip's name, and its first
         group (or, without one, the whole match) is taken; a callable gets the name. By default
-        every clip is a group of its own, which is right only if no two share a recording.
+        every clip is a group of its own, which is right only if no two share a location.
 
     Returns
     -------
@@ -142,7 +185,7 @@ def load_clip_folder(
     [False, False, True]
     >>> root.cleanup()
     """
-    root = Path(root)
+    root = Path(os.fsdecode(root))
     if not root.is_dir():
         raise ClipTableError(
             f"root={os.fspath(root)!r} is no folder; a CSV file is read by load_clip_table"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
+from numbers import Integral
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 import numpy as np
@@ -15,15 +16,15 @@ from skavsc.datasets._tables import (
     check_files,
     clip_bunch,
     format_names,
+    normalized,
+    path_of,
     read_table,
-    require_columns,
     require_unique,
     require_values,
 )
 from skavsc.exceptions import ClipTableError
 
 _FILES = ["filename_audio", "filename_video"]
-_TEXT = [*_FILES, "scene_label", "identifier"]
 _STEM = re.compile(r"[^-]+-(?P<city>[^\W\d]+)-(?P<location>\d+)-(?P<segment>\w+)")
 
 _DESCR = """\
@@ -37,10 +38,17 @@ scene analysis, ICASSP 2021.
 
 
 def _read(path: Path) -> pd.DataFrame:
-    table = read_table(path, _TEXT)
-    require_columns(table, _FILES, path, "the layout needs them")
+    table = read_table(
+        path, _FILES, text=["scene_label", "identifier"], remedy="the layout needs them"
+    )
     for column in _FILES:
         require_values(table[column], path, "file")
+        for line, name in table[column].items():
+            if os.path.isabs(name) or PurePath(os.path.normpath(name)).parts[:1] == ("..",):
+                raise ClipTableError(
+                    f"{path} names {name!r} in line {line}, outside of the data set; only files "
+                    f"beneath its folder are read (load_clip_table reads any)"
+                )
     if "scene_label" in table:
         require_values(table["scene_label"], path, "label")
     if table.empty:
@@ -49,32 +57,33 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _stem(filename: str) -> str:
-    return os.path.splitext(os.path.basename(filename))[0]
+    return os.path.splitext(os.path.basename(normalized(filename)))[0]
 
 
 def _locations(table: pd.DataFrame, meta: pd.DataFrame | None) -> np.ndarray:
-    """Give each clip its identifier, or its stem without the last field."""
+    """Return the identifier of each clip, or its stem without the last field."""
     known: dict[str, Any] = {}
     if meta is not None and "identifier" in meta:
-        known = dict(zip(meta["filename_audio"], meta["identifier"], strict=True))
+        names = map(normalized, meta["filename_audio"])
+        known = dict(zip(names, meta["identifier"], strict=True))
     return np.array(
         [
-            known.get(name) or _stem(name).rpartition("-")[0] or _stem(name)
+            known.get(normalized(name)) or _stem(name).rpartition("-")[0] or _stem(name)
             for name in table["filename_audio"]
         ]
     )
 
 
 def _official_folds(setup: Path, table: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Give the row numbers of the train and the test clips of every fold there is."""
-    rows = {name: row for row, name in enumerate(table["filename_audio"])}
+    """Return the row numbers of the train and the test clips of every fold there is."""
+    rows = {normalized(name): row for row, name in enumerate(table["filename_audio"])}
     numbers = [re.fullmatch(r"fold(\d+)_train\.csv", path.name) for path in setup.glob("*.csv")]
     folds = []
     for number in sorted(int(match[1]) for match in numbers if match):
         pair = []
         for part in ("train", "evaluate"):
             path = setup / f"fold{number}_{part}.csv"
-            names = _read(path)["filename_audio"]
+            names = [normalized(name) for name in _read(path)["filename_audio"]]
             unknown = [name for name in names if name not in rows]
             if unknown:
                 raise ClipTableError(
@@ -86,7 +95,7 @@ def _official_folds(setup: Path, table: pd.DataFrame) -> list[tuple[np.ndarray, 
 
 
 def load_tau_urban_av(
-    root: str | os.PathLike[str],
+    root: str | bytes | os.PathLike[str],
     fold: int = 1,
     subset: Literal["train", "evaluate", "test", "all"] = "train",
     *,
@@ -141,7 +150,8 @@ def load_tau_urban_av(
     Raises
     ------
     ClipTableError
-        If a list is absent, lacks a column or a value, or names a clip twice.
+        If a list is absent, lacks a column or a value, has a row with more cells than its
+        header, names a clip twice, or names a file outside of ``root``.
     MediaNotFoundError
         If listed files do not exist; the message names the first and tells how many.
 
@@ -184,9 +194,9 @@ def load_tau_urban_av(
     """
     if subset not in ("train", "evaluate", "test", "all"):
         raise ValueError(f"subset must be 'train', 'evaluate', 'test' or 'all', got {subset!r}")
-    if subset != "all" and (isinstance(fold, bool) or not isinstance(fold, int) or fold < 1):
+    if subset != "all" and (isinstance(fold, bool) or not isinstance(fold, Integral) or fold < 1):
         raise ValueError(f"fold must be an integer of at least 1, got {fold!r}")
-    root = Path(root)
+    root = Path(os.fsdecode(root))
     if not root.is_dir():
         raise ClipTableError(f"root={os.fspath(root)!r} is no folder")
     setup = root / "evaluation_setup"
@@ -203,8 +213,8 @@ def load_tau_urban_av(
     stems = [_STEM.fullmatch(_stem(name)) for name in table["filename_audio"]]
     X = pd.DataFrame(
         {
-            "audio": [str(root / name) for name in table["filename_audio"]],
-            "video": [str(root / name) for name in table["filename_video"]],
+            "audio": [path_of(name, root) for name in table["filename_audio"]],
+            "video": [path_of(name, root) for name in table["filename_video"]],
             **{
                 field: [None if match is None else match[field] for match in stems]
                 for field in ("city", "location", "segment")

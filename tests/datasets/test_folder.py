@@ -1,10 +1,11 @@
 import os
 import re
+import unicodedata
 
 import pytest
 
 from skavsc.datasets import load_clip_folder
-from skavsc.datasets._suffixes import kind_of_file
+from skavsc.datasets._folder import kind_of_file
 from skavsc.exceptions import ClipTableError, MissingClipWarning
 
 
@@ -92,6 +93,53 @@ def test_groups(tmp_path):
 def test_equal_names_under_two_labels_are_two_clips_and_groups(tmp_path):
     clips = load_clip_folder(make(tmp_path, "park/1.wav", "tram/1.wav"))
     assert len(set(clips.groups)) == 2
+
+
+def test_loops_of_links_are_not_followed(tmp_path):
+    root = make(tmp_path / "root", "park/a.wav", "tram/b.wav")
+    (root / "park/around").symlink_to(root)
+    (root / "park/self").symlink_to(root / "park")
+    (root / "tram/out").symlink_to(tmp_path)
+    clips = load_clip_folder(root)
+    assert clips.X["name"].tolist() == ["a", "b"]
+    assert clips.y.tolist() == ["park", "tram"]
+
+
+def test_two_folders_that_link_to_each_other(tmp_path):
+    root = make(tmp_path / "root", "park/a.wav", "tram/b.wav")
+    (root / "park/other").symlink_to(root / "tram")
+    (root / "tram/other").symlink_to(root / "park")
+    assert load_clip_folder(root).X["name"].tolist() == ["a", "other/b", "b", "other/a"]
+
+
+def test_links_to_folders_elsewhere_are_followed(tmp_path):
+    make(tmp_path / "disk", "lake.wav", "lake.mp4")
+    root = make(tmp_path / "root", "tram/b.wav")
+    (root / "park").mkdir()
+    for stream in ("audio", "video"):
+        make(tmp_path / stream, "lake.mp4")
+        (root / "park" / stream).symlink_to(tmp_path / stream)
+    (root / "bus").symlink_to(tmp_path / "disk")
+    assert streams(load_clip_folder(root), root) == {
+        "bus/lake": ("bus/lake.wav", "bus/lake.mp4"),
+        "park/lake": ("park/audio/lake.mp4", "park/video/lake.mp4"),
+        "tram/b": ("tram/b.wav", None),
+    }
+
+
+def test_names_in_both_unicode_normal_forms(tmp_path):
+    composed, decomposed = (unicodedata.normalize(f, "Café/é") for f in ("NFC", "NFD"))
+    make(tmp_path, f"{composed}.wav", f"{decomposed}.mp4", f"{decomposed}2.wav")
+    clips = load_clip_folder(os.fsencode(tmp_path), groups="(.)")
+    assert streams(clips, tmp_path) == {
+        composed: (f"{composed}.wav", f"{decomposed}.mp4"),
+        f"{composed}2": (f"{decomposed}2.wav", None),
+    }
+    assert clips.target_names == ["Caf\u00e9"]
+    assert set(clips.groups) == {"\u00e9"}
+    make(tmp_path, f"{decomposed}.wav")
+    with pytest.raises(ClipTableError, match="are both the audio of one clip"):
+        load_clip_folder(tmp_path)
 
 
 def test_what_is_not_media_is_left_out(tmp_path, recwarn):

@@ -1,4 +1,6 @@
+import os
 import re
+import unicodedata
 
 import numpy as np
 import pytest
@@ -150,7 +152,10 @@ def test_missing_files_are_counted_and_the_first_are_named(root):
         (HEADER[:2], [["", "video/a.mp4"]], "no file in line 2"),
         (HEADER[:3], [["a.wav", "a.mp4", "park"]] * 2, "1 clips more than once: .*a.wav"),
         (HEADER[:3], [], "lists no clip"),
-        (HEADER[:2], [["a.wav", "a.mp4"], ["a", "b", "c", "d"]], "cannot be read as a table"),
+        (HEADER[:2], [["a.wav", "a.mp4"], ["a", "b", "c", "d"]], "line 3 has 4 cells"),
+        (HEADER[:2], [["a.wav", "../a.mp4"]], r"names '\.\./a.mp4' in line 2, outside"),
+        (HEADER[:2], [["audio/../../a.wav", "a.mp4"]], "outside of the data set"),
+        (HEADER[:2], [["/etc/passwd", "a.mp4"]], "names '/etc/passwd' in line 2, outside"),
     ],
 )
 def test_unusable_lists_are_named(root, header, lines, message):
@@ -190,6 +195,36 @@ def test_a_fold_with_unknown_clips(root):
 def test_bad_arguments(root, arguments, message):
     with pytest.raises(ValueError, match=message):
         load_tau_urban_av(root, **arguments)
+
+
+def test_a_fold_of_numpy_and_a_root_of_bytes(root):
+    clips = load_tau_urban_av(os.fsencode(root), fold=np.int64(1))
+    assert clips.X.equals(load_tau_urban_av(root).X)
+
+
+def test_lists_and_files_in_different_normal_forms(tmp_path):
+    names = [unicodedata.normalize(form, "park-Zürich-1-2") for form in ("NFC", "NFD")]
+    for folder, suffix in (("audio", "wav"), ("video", "mp4")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{names[1]}.{suffix}").touch()
+    meta, fold = ([(name, "park", "Zürich-1")] for name in names)
+    write(tmp_path / "meta.csv", HEADER, rows(meta))
+    for part in ("train", "evaluate"):
+        columns = HEADER[:3]
+        write(tmp_path / f"evaluation_setup/fold1_{part}.csv", columns, rows(fold, columns))
+    clips = load_tau_urban_av(tmp_path, subset="all")
+    assert [(train.tolist(), test.tolist()) for train, test in clips.cv] == [([0], [0])]
+    train = load_tau_urban_av(tmp_path)
+    assert train.groups.tolist() == clips.groups.tolist() == ["Zürich-1"]
+    assert train.X["city"].tolist() == ["Zürich"]
+
+
+def test_names_with_two_dots_inside_are_no_way_out(root):
+    (root / "audio/..a.wav").touch()
+    (root / "video/a..mp4").touch()
+    path = root / "evaluation_setup/fold1_train.csv"
+    write(path, HEADER[:2], [["audio/..a.wav", "audio/../video/a..mp4"]])
+    assert len(load_tau_urban_av(root).X) == 1
 
 
 def test_roots_that_are_none(tmp_path):
