@@ -15,8 +15,17 @@ from skavsc.media._file import Deadline
 _STEP_BACK = Fraction(1, 10)
 # As in the ffmpeg command, a longer gap in a transport stream is a new clock.
 _STEP_FORWARD = Fraction(10)
+# A new part follows on the stream that tells of it first, unless the other lasts longer by more.
+_UNEVEN = Fraction(1)
 # Formats that are joined by appending one file to another.
 _JOINED = frozenset({"mpegts", "mpeg"})
+
+
+def packet_length(stream: Any) -> Fraction:
+    """Return the usual time from one frame of picture to the next in seconds, 0 of sound."""
+    if stream.type != "video":
+        return Fraction(0)
+    return 1 / Fraction(stream.average_rate or stream.guessed_rate or 25)
 
 
 class Clock:
@@ -65,8 +74,9 @@ class Clock:
         """
         offsets = [Fraction(0)]
         parts = dict.fromkeys((stream.index for stream in self._watched), 0)
+        lengths = {stream.index: packet_length(stream) for stream in self._watched}
         latest: dict[int, Fraction] = {}
-        end = Fraction(0)
+        ends: dict[int, Fraction] = {}
         found = False
         packets = self._container.demux(*self._watched)
         while True:
@@ -87,9 +97,11 @@ class Clock:
                 if step < -_STEP_BACK or (self._joined and step > _STEP_FORWARD):
                     parts[index] += 1
                     if parts[index] == len(offsets):
-                        offsets.append(end - raw)
+                        end, last = ends[index], max(ends.values())
+                        offsets.append((last if last - end > _UNEVEN else end) - raw)
                 latest[index] = raw
-                end = max(end, raw + offsets[parts[index]] + (packet.duration or 0) * unit)
+                length = packet.duration * unit if packet.duration else lengths[index]
+                ends[index] = raw + offsets[parts[index]] + length
             if index != self.stream.index:
                 continue
             # PyAV ends with a packet that has neither bytes nor time stamps.

@@ -9,18 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skavsc.media._clock import Clock
+from skavsc.media._clock import Clock, packet_length
 from skavsc.media._file import UnusableError
 
 # A first frame later than asked for is read with what is needed to decode it.
 _AFTER_FIRST = 0.5
 # Decoders hold back frames; without time stamps so many more seconds are read.
 _HELD_BACK = 2.0
-
-
-def frame_period(stream: Any) -> Fraction:
-    """Return the usual time from one frame to the next, in seconds."""
-    return 1 / Fraction(stream.average_rate or stream.guessed_rate or 25)
 
 
 def read_packets(clock: Clock, packets: Iterator[Any], horizon: float) -> tuple[list[Any], bool]:
@@ -33,7 +28,9 @@ def read_packets(clock: Clock, packets: Iterator[Any], horizon: float) -> tuple[
     more : bool
         Whether more packets follow.
     """
-    period = frame_period(clock.stream)
+    period = packet_length(clock.stream)
+    # Decoders give a frame when they have read so many packets more.
+    n_later = clock.stream.codec_context.reorder_depth
     latest = -np.inf
     read: list[Any] = []
     for packet in packets:
@@ -43,7 +40,9 @@ def read_packets(clock: Clock, packets: Iterator[Any], horizon: float) -> tuple[
             if latest < horizon:
                 latest = max(horizon, time + _AFTER_FIRST)
             if time > latest:
-                return read, True
+                if not n_later:
+                    return read, True
+                n_later -= 1
         elif packet.pts is None and len(read) * period > horizon + _HELD_BACK:
             return read, True
         read.append(packet)
@@ -56,8 +55,9 @@ class Timeline:
     """When the frames of a stream are shown.
 
     Time stamps are taken as the file gives them. AVI files, and old codecs in Matroska, give
-    decoding times alone: the k-th frame is shown at the k-th of them. Bare streams give none:
-    their frames follow one another at the frame rate.
+    decoding times alone: the k-th frame is shown when packet k + d is decoded, less the time of
+    d frames, where d packets are read before the first frame can be shown. Bare streams give no
+    times: their frames follow one another at the frame rate.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class Timeline:
 
     def __init__(self, clock: Clock, packets: list[Any], open_ended: bool, max_span: float) -> None:
         stream = clock.stream
-        period = frame_period(stream)
+        period = packet_length(stream)
         visible = [packet for packet in packets if not packet.is_discard] or packets
         self._clock = clock
         unit = clock.unit
@@ -83,10 +83,15 @@ class Timeline:
             self.counted = False
             stamps = [packet.pts for packet in visible]
         elif all(packet.dts is not None for packet in visible):
-            self.counted = bool(stream.codec_context.has_b_frames)
+            delay = stream.codec_context.reorder_depth
+            self.counted = delay > 0
             stamps = [packet.dts for packet in visible]
             for packet in packets:
                 packet.pts = packet.dts
+            if self.counted:
+                step = round(period / unit)
+                stamps += [stamps[-1] + step * (i + 1) for i in range(delay)]
+                stamps = [stamp - delay * step for stamp in stamps[delay:]]
         else:
             self.counted = True
             unit = period
