@@ -83,6 +83,8 @@ class Clock:
             deadline.check()
             try:
                 packet = next(packets, None)
+            except av.error.ExitError as error:  # FFmpeg's sign of the timeout
+                raise deadline.error() from error
             except av.error.FFmpegError:
                 if not found:
                     raise

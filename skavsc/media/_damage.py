@@ -56,6 +56,11 @@ class Damage:
             self._good += 1
         yield from frames
 
+    @property
+    def found(self) -> bool:
+        """Whether a packet could not be decoded."""
+        return self._bad > 0
+
     def check(self) -> None:
         """Raise if too much is lost."""
         if not self._good and self._error is not None:

@@ -94,10 +94,14 @@ class Deadline:
     def check(self) -> None:
         """Raise ``UnusableError`` once the time is over."""
         if time.monotonic() > self._end:
-            raise UnusableError(
-                f"reading takes longer than time_limit={self.time_limit:g} s; raise it or give "
-                "a shorter duration="
-            )
+            raise self.error()
+
+    def error(self) -> UnusableError:
+        """Return the error of a file that takes too long."""
+        return UnusableError(
+            f"reading takes longer than time_limit={self.time_limit:g} s; raise it or give a "
+            "shorter duration="
+        )
 
 
 def open_container(file: BinaryIO, deadline: Deadline, **options: str) -> Any:
@@ -107,13 +111,16 @@ def open_container(file: BinaryIO, deadline: Deadline, **options: str) -> Any:
     it open other files or addresses. The options also hold while it looks into the streams.
     """
     os.lseek(file.fileno(), 0, os.SEEK_SET)
-    return av.open(
-        "fd:",
-        options={"fd": str(file.fileno()), "protocol_whitelist": "fd", **options},
-        # Titles in some old encoding are no reason to refuse a file.
-        metadata_errors="replace",
-        timeout=deadline.time_limit,
-    )
+    try:
+        return av.open(
+            "fd:",
+            options={"fd": str(file.fileno()), "protocol_whitelist": "fd", **options},
+            # Titles in some old encoding are no reason to refuse a file.
+            metadata_errors="replace",
+            timeout=deadline.time_limit,
+        )
+    except av.error.ExitError as error:  # FFmpeg's sign of the timeout
+        raise deadline.error() from error
 
 
 def choose_streams(container: Any) -> tuple[Any, Any]:

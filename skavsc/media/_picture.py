@@ -36,6 +36,11 @@ class _Reading:
     max_pixels: int
     max_span: float
 
+    @property
+    def n_frames(self) -> int | None:
+        """Largest number of frames to read."""
+        return None if self.duration is None else max(round(self.fps * self.duration), 1)
+
 
 INTERPOLATIONS = {
     "nearest": cv2.INTER_NEAREST,
@@ -82,10 +87,6 @@ def decode_frames(
 ) -> Iterator[Any]:
     """Decode in order, leaving out the work for frames that neither we nor others need."""
     context = stream.codec_context
-    # That many frames are decoded side by side. Only about one in four frames of usual streams
-    # takes long, so that fewer threads would leave cores idle.
-    context.thread_count = min(4 * joblib.cpu_count(), 16)
-    context.thread_type = "AUTO"
     # In H.264 the frames left out are exactly those that no other frame is predicted from.
     may_skip = context.name == "h264" and not timeline.counted
     for packet in packets:
@@ -122,14 +123,13 @@ def _on_show(
 
 
 def _read(
-    file: BinaryIO,
-    how: _Reading,
-    deadline: Deadline,
-    damage: Damage,
-) -> tuple[Image, bool]:
-    wanted = None if how.duration is None else max(round(how.fps * how.duration), 1)
+    file: BinaryIO, how: _Reading, deadline: Deadline, n_threads: int
+) -> tuple[list[Image], Damage]:
+    damage = Damage()
+    wanted = how.n_frames
     horizon = np.inf if wanted is None else wanted / how.fps
-    options = {"max_pixels": str(how.max_pixels)}
+    # Decoders round sizes up to whole blocks.
+    options = {"max_pixels": str(how.max_pixels + how.max_pixels // 20)}
     with open_container(file, deadline, **options) as container:
         stream, sound = choose_streams(container)
         if stream is None:
@@ -142,8 +142,9 @@ def _read(
                 f"its frames have {context.width} x {context.height} pixels, more than "
                 f"max_pixels={how.max_pixels}; raise it if they are real"
             )
-        # Frames may grow on the way.
-        context.options = options
+        known_size = context.width > 0
+        context.options = options  # frames may grow on the way
+        context.thread_count, context.thread_type = n_threads, "AUTO"
         clock = Clock(container, stream, sound)
         packets, more = read_packets(clock, clock.packets(deadline, damage), horizon)
         timeline = Timeline(clock, packets, more, how.max_span)
@@ -154,12 +155,13 @@ def _read(
         for frame, count in _on_show(frames, timeline, instants):
             deadline.check()
             images += [_to_rgb(frame, how.size, how.interpolation)] * count
-    damage.check()
-    if not images:
-        raise UnusableError("no frame of the video stream can be decoded")
-    if len({image.shape for image in images}) > 1:
-        raise UnusableError("the frames change size on the way; give size= to resize them")
-    return np.stack(images), wanted is not None and len(images) >= wanted
+    # FFmpeg forgets a size beyond the limit.
+    if not images and not known_size:
+        raise UnusableError(
+            f"its frames have more than max_pixels={how.max_pixels} pixels, or no size; raise "
+            "it if they are real"
+        )
+    return images, damage
 
 
 def read_frames(
@@ -266,9 +268,21 @@ def read_frames(
     if shape is not None and (len(shape) != 2 or min(shape) < 1):
         raise ValueError(f"size must be a height and a width of at least 1, got {size!r}")
     how = _Reading(fps, duration, shape, interpolation, int(max_pixels), max_span)
-    damage = Damage()
+    # That many frames are decoded side by side. Only about one in four frames of usual streams
+    # takes long, so that fewer threads would leave cores idle.
+    n_threads = min(4 * joblib.cpu_count(), 16)
+    deadline = Deadline(time_limit)
     with media_errors(path, "read picture"), open_media(path) as file:
-        frames, complete = _read(file, how, Deadline(time_limit), damage)
-        missing = damage.describe(file, complete)
+        images, damage = _read(file, how, deadline, n_threads)
+        if damage.found:
+            # Frames that are decoded beside a damaged one get lost with it.
+            images, damage = _read(file, how, deadline, 1)
+        damage.check()
+        if not images:
+            raise UnusableError("no frame of the video stream can be decoded")
+        if len({image.shape for image in images}) > 1:
+            raise UnusableError("the frames change size on the way; give size= to resize them")
+        missing = damage.describe(file, complete=len(images) == how.n_frames)
+        frames = np.stack(images)
     warn_of_damage(path, "read picture", missing)
     return frames

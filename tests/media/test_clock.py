@@ -210,15 +210,14 @@ def test_empty_packets_repeat_the_frame_before(tmp_path, grey):
         tmp_path / "a.mkv", grey(levels), times=np.r_[np.arange(26) / 25, 2 + np.arange(50) / 25]
     )
     subprocess.run(
-        ["ffmpeg", "-v", "error", "-i", "a.mkv", "-r", "25", "-c:v", "libtheora", "-q:v", "10"]
-        + ["a.ogv"],
+        ["ffmpeg", "-v", "error", "-i", "a.mkv", "-r", "25", "-c:v", "libtheora", "a.ogv"],
         check=True,
         cwd=tmp_path,
     )
     expected = read_frames(tmp_path / "a.mkv", fps=5)[:, 32, 32, 0].astype(int)
     found = read_frames(tmp_path / "a.ogv", fps=5)[:, 32, 32, 0].astype(int)
     assert len(found) == 20
-    assert np.abs(found - expected).max() <= 2
+    assert np.abs(found - expected).max() <= 3
 
 
 # Parts of joined files.
