@@ -22,7 +22,8 @@ def run_read_only(code, **environment):
     """Run Python with both packages read-only and no home, and return the finished process."""
     if not shutil.which("unshare") or os.geteuid() != 0:
         pytest.skip("needs unshare and its rights, to mount folders read-only")
-    environment = {**os.environ, "HOME": "/proc/none", "PYTHONPATH": FOLDERS[0], **environment}
+    kept = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    environment = {**kept, "HOME": "/proc/none", "PYTHONPATH": FOLDERS[0], **environment}
     command = ["unshare", "--mount", "sh", "-ec", f'{READ_ONLY}; shift; exec "$@"']
     return subprocess.run(
         [*command, *FOLDERS, sys.executable, "-O", "-c", code],
