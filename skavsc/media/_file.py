@@ -104,6 +104,10 @@ class Deadline:
         )
 
 
+# Titles in some old encoding are no reason to refuse a file. PyAV 19 never does.
+_LENIENT = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+
+
 def open_container(file: BinaryIO, deadline: Deadline, **options: str) -> Any:
     """Open a file with FFmpeg, from its first byte.
 
@@ -115,9 +119,8 @@ def open_container(file: BinaryIO, deadline: Deadline, **options: str) -> Any:
         return av.open(
             "fd:",
             options={"fd": str(file.fileno()), "protocol_whitelist": "fd", **options},
-            # Titles in some old encoding are no reason to refuse a file.
-            metadata_errors="replace",
             timeout=deadline.time_limit,
+            **_LENIENT,
         )
     except av.error.ExitError as error:  # FFmpeg's sign of the timeout
         raise deadline.error() from error

@@ -60,11 +60,11 @@ def resize_image(image: Image, size: tuple[int, int] | None, interpolation: str)
 
 def display_matrix(frame: Any) -> NDArray[np.int32] | None:
     """Return the 2 x 2 part of a frame's display matrix, which maps pixels (x, y) as rows."""
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            matrix: NDArray[np.int32] = np.frombuffer(bytes(data), dtype=np.int32)
-            return matrix.reshape(3, 3)[:2, :2]
-    return None
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return None
+    matrix: NDArray[np.int32] = np.frombuffer(bytes(data), dtype=np.int32)
+    return matrix.reshape(3, 3)[:2, :2]
 
 
 def orient(image: Image, matrix: NDArray[np.int32] | None) -> Image:
