@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from skavsc._clips import clip_sources
 from skavsc.exceptions import ClipTableError
-from skavsc.networks import colours
 from skavsc.visual._frames import ArrayFrames, ClipFrames
 
 #: Frames (steps, height, width, 3), and which of them are there (steps,).
@@ -121,6 +120,8 @@ def preprocess(frames: NDArray[Any], mode: Any) -> NDArray[np.float32]:
     ndarray of shape (n, height, width, 3), float32
         What the network takes.
     """
+    from skavsc.networks import colours
+
     reverse, means, factors = colours(mode)
     images = frames.astype(np.float32, copy=False)
     if mode == "none":
