@@ -29,6 +29,7 @@ from skavsc import (
     macro_log_loss,
     results_table,
 )
+from skavsc.training.augmentation import FilterAugment, Mixup
 
 # Each step changes the setting before it.
 STEPS = {
@@ -37,12 +38,14 @@ STEPS = {
     "bands to 8 kHz": {"f_max": 8000.0},
     "cosine, none held out": {"rate_schedule": "cosine", "validation_fraction": 0, "epochs": 100},
     "learning rate 3e-3": {"learning_rate": 3e-3},
-    "mixup 0.2": {"mixup_alpha": 0.2},
+    "mixup 0.2": {"augmentation": [Mixup(0.2)]},
     "200 epochs": {"epochs": 200},
-    "random filters": {"band_gain": 0.15},
+    "random filters": {"augmentation": [Mixup(0.2), FilterAugment(gain=0.15)]},
     "geometric mean of seconds": {"clip_average": "geometric"},
     "clean statistics": {"clean_statistics": True},
-    "mixup of powers, 0.4": {"mixup_domain": "power", "mixup_alpha": 0.4},
+    "mixup of powers, 0.4": {
+        "augmentation": [Mixup(0.4, domain="power"), FilterAugment(gain=0.15)]
+    },
     "400 epochs": {"epochs": 400},
     "overlapping seconds": {"starts_per_second": 5},
 }

@@ -36,11 +36,12 @@ from skavsc import (
     load_tau_urban_av,
     results_table,
 )
+from skavsc.training.augmentation import FilterAugment, Mixup
 
 SETTINGS = {
     "as in the table": {},
-    "mixup 0.4": {"mixup_alpha": 0.4},
-    "mixup 1.0": {"mixup_alpha": 1.0},
+    "mixup 0.4": {"augmentation": [Mixup(0.4)]},
+    "mixup 1.0": {"augmentation": [Mixup(1.0)]},
     "label smoothing 0.1": {"label_smoothing": 0.1},
     "learning rate 1e-4": {"learning_rate": 1e-4},
     "clips held out": {"validation_fraction": 0.15, "rate_schedule": "halving"},
@@ -56,11 +57,8 @@ def subnetworks(options: argparse.Namespace) -> tuple[AudioSceneClassifier, Visu
         epochs=options.audio_epochs,
         learning_rate=3e-3,
         rate_schedule="cosine",
-        mixup_alpha=0.4,
-        mixup_domain="power",
-        band_gain=0.15,
+        augmentation=[Mixup(0.4, domain="power"), FilterAugment(gain=0.15)],
         clean_statistics=True,
-        clip_average="geometric",
     )
     return audio, VisualSceneClassifier(learning_rate=1e-3, epochs=80, rate_schedule="cosine")
 

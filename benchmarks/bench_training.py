@@ -25,8 +25,9 @@ from unittest import mock
 import keras
 import numpy as np
 
-from skavsc.classifiers import AudioSceneClassifier, VisualSceneClassifier, _training
+from skavsc.classifiers import AudioSceneClassifier, VisualSceneClassifier
 from skavsc.networks import audio_network, visual_network
+from skavsc.training import _trainer
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -63,7 +64,7 @@ def leak(n_fits: int) -> None:
     """Compare the growth with both optimizers."""
     print("skavsc's Adam:")
     grow(n_fits)
-    with mock.patch.object(_training, "Adam", keras.optimizers.Adam):
+    with mock.patch.object(_trainer, "Adam", keras.optimizers.Adam):
         print("keras.optimizers.Adam:")
         grow(n_fits)
 

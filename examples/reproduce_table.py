@@ -53,6 +53,7 @@ from skavsc import (
     load_tau_urban_av,
 )
 from skavsc.evaluation import PUBLISHED_ACCURACY
+from skavsc.training.augmentation import FilterAugment, Mixup
 
 FILTERBANKS = {"log-mel": "mel", "gammatone": "gammatone"}
 
@@ -124,7 +125,7 @@ def main() -> None:
         parser.error(f"--fine-tune-images trains for one fold, of {len(folds)}; give --fold")
     features = extracted(clips.X, options)
 
-    visual: Any = VisualSceneClassifier(**options.visual)
+    visual: Any = VisualSceneClassifier().set_params(**options.visual)
     if options.fine_tune_images:
         visual.set_params(
             fine_tune="all", embedder=image_embedder(options), random_state=options.seed
@@ -136,7 +137,10 @@ def main() -> None:
             keep(fitted)(visual, frames[train], clips.y[train], clips.groups[train])
         )
     framework = SECRNNClassifier(
-        AudioSceneClassifier(**options.audio), visual, random_state=options.seed, **options.fusion
+        AudioSceneClassifier(augmentation=[Mixup(), FilterAugment(gain=0)]).set_params(**options.audio),
+        visual,
+        random_state=options.seed,
+        **options.fusion,
     )
     table = cross_validate_secrnn(
         framework,

@@ -29,17 +29,18 @@ from skavsc import (
     load_tau_urban_av,
     macro_log_loss_scorer,
 )
+from skavsc.training.augmentation import FilterAugment, Mixup, SpecAugment
 
 SETTINGS = {
     "features__filterbank": ["gammatone", "mel"],
     "features__f_max": [None, 8000.0],
     "classifier__learning_rate": loguniform(5e-4, 5e-3),
     "classifier__batch_size": [8, 16, 32],
-    "classifier__mixup_alpha": [0.0, 0.2, 0.4],
-    "classifier__mixup_domain": ["decibels", "power"],
-    "classifier__band_gain": [0.0, 0.15],
-    "classifier__time_mask": [0, 10],
-    "classifier__frequency_mask": [0, 12],
+    "classifier__augmentation__mixup__alpha": [0.0, 0.2, 0.4],
+    "classifier__augmentation__mixup__domain": ["decibels", "power"],
+    "classifier__augmentation__filteraugment__gain": [0.0, 0.15],
+    "classifier__augmentation__specaugment__time_mask": [0, 10],
+    "classifier__augmentation__specaugment__frequency_mask": [0, 12],
     "classifier__dropout": [0.0, 0.2],
     "classifier__label_smoothing": [0.0, 0.1],
 }
@@ -69,7 +70,14 @@ def main() -> None:
                     channels=options.channels, duration=options.duration, memory=options.cache
                 ),
             ),
-            ("classifier", AudioSceneClassifier(filters=options.filters, random_state=0)),
+            (
+                "classifier",
+                AudioSceneClassifier(
+                    filters=options.filters,
+                    augmentation=[Mixup(), FilterAugment(), SpecAugment()],
+                    random_state=0,
+                ),
+            ),
         ]
     )
     first, last = options.epochs

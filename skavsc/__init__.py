@@ -7,6 +7,9 @@ librosa are loaded by the first call that needs them.
 
 import lazy_loader as _lazy
 
+from skavsc import _keras_objects
+
 __version__ = "0.1.0.dev0"
 
 __getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
+_keras_objects.register_with_keras()

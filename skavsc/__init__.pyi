@@ -7,6 +7,7 @@ from . import fusion as fusion
 from . import media as media
 from . import networks as networks
 from . import pooling as pooling
+from . import training as training
 from . import visual as visual
 from .audio import GammatoneMelTransformer as GammatoneMelTransformer
 from .classifiers import AudioSceneClassifier as AudioSceneClassifier

@@ -1,10 +1,8 @@
-"""What all scene classifiers share: one training step, probabilities by second and by clip."""
+"""What all scene classifiers share: fitting, probabilities by segment and by clip."""
 
 from __future__ import annotations
 
-import functools
 from abc import ABCMeta, abstractmethod
-from collections.abc import Callable
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -18,24 +16,24 @@ from sklearn.utils.validation import check_is_fitted
 
 from skavsc._clips import check_groups, check_labels
 from skavsc._sklearn_compat import Interval, StrOptions, _fit_context
-from skavsc.classifiers._augmentation import Augmentation
-from skavsc.classifiers._data import (
-    LabelledClips,
-    TrainingSet,
+from skavsc.classifiers._checks import (
     check_weights,
+    hold_out,
     require_known,
     require_present,
     usable_rows,
 )
-from skavsc.classifiers._split import hold_out
-from skavsc.classifiers._streams import ClipStreams
+from skavsc.training import ClipFeatures, LabelledClips, TrainingSet
+from skavsc.training.augmentation import Augmentation
 
 if TYPE_CHECKING:
-    from skavsc.classifiers._training import Plan
+    import keras
+
+    from skavsc.training import FineTuning
 
 
 class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
-    """Base of the classifiers that train a Keras network on random seconds of clips."""
+    """Base of the classifiers that train a Keras network on random segments of clips."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
@@ -44,7 +42,7 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         "patience": [Interval(Integral, 1, None, closed="left")],
         "rate_patience": [Interval(Integral, 1, None, closed="left")],
         "rate_schedule": [StrOptions({"halving", "cosine"})],
-        "mixup_alpha": [Interval(Real, 0, None, closed="left")],
+        "augmentation": [list, tuple, StrOptions({"published"})],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "validation_fraction": [Interval(Real, 0, 0.5, closed="both")],
@@ -55,19 +53,31 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         "verbose": ["verbose"],
     }
 
-    # What each subclass says of itself: its name in messages, the streams that mixup mixes.
-    _modality: ClassVar[str]
-    _mixed: ClassVar[tuple[str, ...]]
+    #: The modality of X that the classifier takes, "audio" or "visual"; None for all of X.
+    modality: ClassVar[str | None]
+    # What the network is called in messages.
+    _label: ClassVar[str]
     # The parameters that are built into a network, besides those that all have.
     _built_in: ClassVar[tuple[str, ...]]
 
     @abstractmethod
-    def _streams(self, X: Any, *, reset: bool) -> ClipStreams:
-        """Check the features and find their usable frames."""
+    def _features(self, X: Any, *, reset: bool) -> ClipFeatures:
+        """Check the features and find their usable segments."""
 
     @abstractmethod
-    def _builder(self, training: TrainingSet) -> Callable[[], Any]:
-        """Give a picklable function that builds the network for these clips."""
+    def _build_network(self, training_set: TrainingSet) -> keras.Model:
+        """Build the network for these clips, not compiled."""
+
+    def _published_augmentation(self) -> list[Augmentation]:
+        """Return the augmentations of the published system."""
+        return []
+
+    def _fine_tuning(self) -> FineTuning | None:
+        """Return the last stage of training, where there is one."""
+        return None
+
+    def _keep_fine_tuned(self, fine_tuning: FineTuning | None, training_set: TrainingSet) -> None:
+        """Keep what the last stage has trained besides the network."""
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -89,7 +99,7 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         y : array-like of shape (n_clips,)
             The labels: strings, integers or booleans of at least two classes.
         sample_weight : array-like of shape (n_clips,), optional
-            The weights of the clips, at least 0.
+            The weights of the clips, at least 0. A clip of weight 0 is treated as absent.
         groups : array-like of shape (n_clips,), optional
             The recording locations. Clips of one location are never split between training and
             validation; without them each clip counts as a location of its own.
@@ -108,37 +118,29 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
             with ``warm_start``, a parameter is not what the network was built with.
         """
         seed = self._seed()
-        clips = self._streams(X, reset=not (self.warm_start and self._has_network()))
-        clips.hop(self.starts_per_second)  # now, and not after the training
-        y = check_labels(y, clips.n_clips)
-        groups = check_groups(groups, clips.n_clips)
-        weights = check_weights(sample_weight, self.class_weight, clips.usable_seconds, y)
-        train = LabelledClips(clips, y, weights, usable_rows(clips, self._modality))
-        held = None
+        features = self._features(X, reset=not (self.warm_start and self._has_network()))
+        # Now, and not after the training.
+        features.starts_between(self.starts_per_second)
+        y = check_labels(y, features.n_clips)
+        groups = check_groups(groups, features.n_clips)
+        present, weights = check_weights(sample_weight, self.class_weight, y)
+        rows = usable_rows(features, present, self._label)
+        classes = np.unique(y[rows])
+        if weights is not None:
+            # A class of weight 0 keeps its place among the probabilities.
+            rows = rows[weights[rows] > 0]
+        train, validation = LabelledClips(features, y, weights, rows), None
         if validation_data is not None:
-            if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
-                raise ValueError(
-                    "validation_data must be a pair (X, y) of features, made as those of the "
-                    f"training, and labels; it is a {type(validation_data).__name__}"
-                )
-            try:
-                others = self._streams(validation_data[0], reset=False)
-            except ValueError as error:
-                error.add_note(
-                    "This is about validation_data, which no Pipeline transforms: pass features, "
-                    "as pipeline[:-1].transform gives them."
-                )
-                raise
-            labels = check_labels(validation_data[1], others.n_clips, least=1)
-            require_known(labels, np.unique(y[train.rows]), "validation_data")
-            held = LabelledClips(others, labels, None, usable_rows(others, self._modality))
+            validation = self._validation_clips(validation_data, classes)
         elif self.validation_fraction > 0:
-            places = None if groups is None else groups[train.rows]
-            inside, outside = hold_out(y[train.rows], places, self.validation_fraction, seed)
-            held = replace(train, rows=train.rows[outside])
-            train = replace(train, rows=train.rows[inside])
-        training = TrainingSet(train, held, np.unique(y[train.rows]), seed)
-        return self._fit_set(training, going_on=self.warm_start)
+            locations = None if groups is None else groups[rows]
+            inside, outside = hold_out(y[rows], locations, self.validation_fraction, seed)
+            validation = replace(train, rows=rows[outside])
+            train = replace(train, rows=rows[inside])
+        training_set = TrainingSet(train, validation, classes, seed)
+        self._check_augmentation(features)
+        self._train(training_set, going_on=self.warm_start)
+        return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Train for one more epoch, without validation.
@@ -150,10 +152,10 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         y : array-like of shape (n_clips,)
             The labels.
         classes : array-like of shape (n_classes,), optional
-            All labels that will ever come. For the first call, by default those of its ``y``;
+            All labels that will ever occur. For the first call, by default those of its ``y``;
             later calls may only repeat them.
         sample_weight : array-like of shape (n_clips,), optional
-            The weights of the clips, at least 0.
+            The weights of the clips, at least 0. A clip of weight 0 is treated as absent.
 
         Returns
         -------
@@ -164,42 +166,42 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         ------
         ValueError
             If y holds a label that is not among the classes of the first call, which must be
-            two at least; or a parameter of the network is not what the network was built with.
+            two at least; a parameter of the network is not what the network was built with; or
+            ``class_weight="balanced"``, which the clips of one call cannot tell.
         """
         self._validate_params()
+        if self.class_weight == "balanced":
+            raise ValueError(
+                'class_weight="balanced" is not supported by partial_fit, which does not know how '
+                "often each class will occur; pass the weights as a dict, computed from all labels "
+                'with sklearn.utils.class_weight.compute_class_weight("balanced", ...)'
+            )
         going_on = self._has_network()
-        clips = self._streams(X, reset=not going_on)
-        y = check_labels(y, clips.n_clips, least=1)
+        features = self._features(X, reset=not going_on)
+        y = check_labels(y, features.n_clips, least=1)
         given = None if classes is None else np.unique(classes)
         if going_on and given is not None and not np.array_equal(given, self.classes_):
             raise ValueError(
                 f"classes={given.tolist()}, but the network was built for those of the first call, "
                 f"{self.classes_.tolist()}; leave classes out, or begin with a clone"
             )
-        classes = self.classes_ if going_on else np.unique(y) if given is None else given
+        present, weights = check_weights(sample_weight, self.class_weight, y)
+        classes = self.classes_ if going_on else np.unique(y[present]) if given is None else given
         if len(classes) < 2:
             raise ValueError(
                 f"the first call of partial_fit knows one class only ({classes.tolist()}); name "
-                "all that will ever come with classes="
+                "all that will ever occur with classes="
             )
         remedy = "; name all with classes= in the first call of partial_fit"
-        require_known(y, classes, "y", remedy)
-        weights = check_weights(sample_weight, self.class_weight, clips.usable_seconds, y)
-        train = LabelledClips(clips, y, weights, usable_rows(clips, self._modality))
-        training = TrainingSet(train, None, classes, self._seed())
-        return self._fit_set(training, going_on=True, epochs=1)
-
-    def _has_network(self) -> bool:
-        """Tell whether there is a network to go on with."""
-        return hasattr(getattr(self, "keras_classifier_", None), "model_")
-
-    @property
-    def modality(self) -> str | None:
-        """The modality of the features: "audio" or "visual"; None for both."""
-        return self._modality if self._modality in ("audio", "visual") else None
+        require_known(y[present], classes, "y", remedy)
+        rows = usable_rows(features, present, self._label)
+        train = LabelledClips(features, y, weights, rows)
+        self._check_augmentation(features)
+        self._train(TrainingSet(train, None, classes, self._seed()), going_on=True, epochs=1)
+        return self
 
     def usable_clips(self, X: Any) -> NDArray[np.bool_]:
-        """Return which clips have at least one whole segment, before fit or after it.
+        """Find the clips that have a whole second to predict from, before fit or after it.
 
         Parameters
         ----------
@@ -209,17 +211,18 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         Returns
         -------
         ndarray of shape (n_clips,), bool
-            True for clips that can be predicted.
+            Whether `predict` can predict the clip.
         """
         fitted = hasattr(self, "classes_")
         classifier = self if fitted else clone(self)
         classifier._validate_params()
-        clips = classifier._streams(X, reset=not fitted)
-        usable: NDArray[np.bool_] = np.any(clips.usable_seconds, axis=1)
+        usable: NDArray[np.bool_] = np.any(
+            classifier._features(X, reset=not fitted).usable_segments, axis=1
+        )
         return usable
 
     def predict_proba_segments(self, X: Any) -> NDArray[np.float32]:
-        """Give the class probabilities of every second.
+        """Predict the class probabilities of every segment, one a second.
 
         Parameters
         ----------
@@ -229,29 +232,17 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
 
         Returns
         -------
-        ndarray of shape (n_clips, n_seconds, n_classes), float32
-            NaN in seconds that are missing. A broken second at the end is not judged.
+        ndarray of shape (n_clips, n_segments, n_classes), float32
+            NaN for segments that are missing. What is less than a second at the end of a clip is
+            not used.
         """
-        return self._judge(X, per_second=1)
-
-    def _judge(self, X: Any, *, per_second: int) -> NDArray[np.float32]:
-        """Give the class probabilities of seconds of which so many begin in each second."""
         check_is_fitted(self)
-        from skavsc.classifiers._batches import SecondBatches
-
-        clips = self._streams(X, reset=False)
-        usable = clips.usable_starts[:, :: clips.hop(per_second)]
-        probabilities = np.full((*usable.shape, len(self.classes_)), np.nan, dtype=np.float32)
-        if usable.any():
-            seconds = SecondBatches(clips, np.arange(clips.n_clips), per_second=per_second)
-            probabilities[usable] = self.keras_classifier_.predict_proba(seconds)
-            seconds.release()
-        return probabilities
+        return self.keras_classifier_.predict_segments(self._features(X, reset=False))
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
-        """Give the class probabilities of clips: the mean over their seconds.
+        """Predict the class probabilities of clips: the mean over their segments.
 
-        ``clip_average`` says which mean, ``starts_per_second`` over which seconds.
+        ``clip_average`` says which mean, ``starts_per_second`` over which segments.
 
         Parameters
         ----------
@@ -266,19 +257,16 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         Raises
         ------
         MissingModalityError
-            If a clip has no whole second to judge by.
+            If a clip has no whole second to predict from.
         """
-        seconds = self._judge(X, per_second=self.starts_per_second)
-        judged: NDArray[np.bool_] = np.any(~np.isnan(seconds[..., 0]), axis=1)
-        require_present(judged, self._modality)
-        if self.clip_average == "arithmetic":
-            return np.nanmean(seconds, axis=1)
-        # A class that one second rules out stays possible, and logarithms finite.
-        logarithms = np.log(np.maximum(seconds, np.finfo(np.float32).tiny))
-        return softmax(np.nanmean(logarithms, axis=1), axis=1)
+        check_is_fitted(self)
+        features = self._features(X, reset=False)
+        segments = self.keras_classifier_.predict_segments(features, self.starts_per_second)
+        require_present(~np.isnan(segments[..., 0]).all(axis=1), self._label)
+        return average_segments(segments, self.clip_average)
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Give the most probable label of each clip.
+        """Predict the most probable label of each clip.
 
         Parameters
         ----------
@@ -293,7 +281,7 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         Raises
         ------
         MissingModalityError
-            If a clip has no whole second to judge by.
+            If a clip has no whole second to predict from.
         """
         probabilities = self.predict_proba(X)
         return self.classes_[np.argmax(probabilities, axis=1)]
@@ -304,38 +292,166 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         check_is_fitted(self)
         return self.keras_classifier_.history_
 
-    def _fit_set(self, training: TrainingSet, *, going_on: bool, epochs: int | None = None) -> Self:
-        """Train the network by one step of the procedure, by default for ``self.epochs``."""
-        from skavsc.classifiers._adapter import SceneKerasClassifier
-        from skavsc.classifiers._training import compiled
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to return those of nested objects too, such as
+            ``augmentation__mixup__alpha``.
+
+        Returns
+        -------
+        dict of str to any
+            The values by name.
+        """
+        params = super().get_params(deep)
+        if deep:
+            for name, augmentation in self._named_augmentation().items():
+                for key, value in augmentation.get_params().items():
+                    params[f"augmentation__{name}__{key}"] = value
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters.
+
+        Parameters
+        ----------
+        **params : objects
+            The values by name; names may be nested, such as ``augmentation__mixup__alpha``.
+
+        Returns
+        -------
+        object
+            This classifier.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter.
+        """
+        nested = {key: params.pop(key) for key in list(params) if key.startswith("augmentation__")}
+        super().set_params(**params)
+        if nested:
+            named = self._named_augmentation()
+            if self.augmentation == "published":
+                self.augmentation = list(named.values())
+            for key, value in nested.items():
+                name, _, parameter = key.removeprefix("augmentation__").partition("__")
+                if name not in named or not parameter:
+                    raise ValueError(
+                        f"Invalid parameter {key!r} for estimator {self}: its augmentations are "
+                        f"{list(named)}"
+                    )
+                named[name].set_params(**{parameter: value})
+        return self
+
+    def _augmentation_steps(self) -> list[Any]:
+        if isinstance(self.augmentation, list | tuple):
+            return list(self.augmentation)
+        # What is neither is refused in fit.
+        return self._published_augmentation()
+
+    def _named_augmentation(self) -> dict[str, Augmentation]:
+        """Return the augmentations by the lower-case names of their classes."""
+        steps = [step for step in self._augmentation_steps() if isinstance(step, Augmentation)]
+        names = [type(step).__name__.lower() for step in steps]
+        return {
+            name if names.count(name) == 1 else f"{name}-{names[: index + 1].count(name)}": step
+            for index, (name, step) in enumerate(zip(names, steps, strict=True))
+        }
+
+    def _check_augmentation(self, features: ClipFeatures) -> None:
+        """Raise if an augmentation would change nothing, or does not fit the features."""
+        shapes = {name: part.segment_shape for name, part in features.modalities.items()}
+        for step in self._augmentation_steps():
+            if not isinstance(step, Augmentation):
+                raise TypeError(
+                    f"augmentation holds {step!r}; each must be a "
+                    "skavsc.training.augmentation.Augmentation"
+                )
+            if step.modality not in (None, *shapes):
+                raise ValueError(
+                    f"augmentation holds {step!r}, which changes the modality {step.modality!r}; "
+                    f"{type(self).__name__} takes {' and '.join(shapes)}"
+                )
+            if step.on_frames and getattr(self, "fine_tune", None) != "all":
+                raise ValueError(
+                    f"augmentation holds {step!r}, which changes frames; only "
+                    'fine_tune="all" trains on frames'
+                )
+            step.check(shapes)
+
+    def _validation_clips(self, given: Any, classes: NDArray[Any]) -> LabelledClips:
+        if not isinstance(given, tuple | list) or len(given) != 2:
+            raise ValueError(
+                "validation_data must be a pair (X, y) of features, made as those of the "
+                f"training, and labels; it is a {type(given).__name__}"
+            )
+        try:
+            features = self._features(given[0], reset=False)
+        except ValueError as error:
+            error.add_note(
+                "This is about validation_data, which no Pipeline transforms: pass features, "
+                "as pipeline[:-1].transform gives them."
+            )
+            raise
+        labels = check_labels(given[1], features.n_clips, least=1)
+        require_known(labels, classes, "validation_data")
+        rows = usable_rows(features, np.ones(features.n_clips, dtype=bool), self._label)
+        return LabelledClips(features, labels, None, rows)
+
+    def _has_network(self) -> bool:
+        """Return whether there is a network to go on with."""
+        return hasattr(getattr(self, "keras_classifier_", None), "model_")
+
+    def _train(
+        self,
+        training_set: TrainingSet,
+        *,
+        going_on: bool,
+        epochs: int | None = None,
+        further_augmentation: tuple[Augmentation, ...] = (),
+        keep_interrupted: bool = True,
+    ) -> None:
+        """Train the network, by default for ``self.epochs``; build it first where it begins."""
+        import keras
+
+        from skavsc.training import SegmentKerasClassifier, TrainingOptions, compile_network
+
+        def build() -> keras.Model:
+            network = self._build_network(training_set)
+            loss = keras.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing)
+            compile_network(network, self.learning_rate, loss)
+            return network
 
         if not (going_on and self._has_network()):
-            build = functools.partial(
-                compiled,
-                self._builder(training),
-                learning_rate=self.learning_rate,
-                label_smoothing=self.label_smoothing,
+            self.keras_classifier_ = SegmentKerasClassifier.build(
+                build, training_set.classes, training_set.seed
             )
-            self.keras_classifier_ = SceneKerasClassifier(
-                build, random_state=training.seed, verbose=0
-            )
-            self.classes_ = training.classes
+            self.classes_ = training_set.classes
             self._built_with = self._network_params()
         else:
-            self._check_as_built(training.classes)
-            rate = self.learning_rate
-            if rate != self._built_with["learning_rate"]:
-                self.keras_classifier_.model_.optimizer.learning_rate = rate
-                self._built_with["learning_rate"] = rate
-        self.keras_classifier_.train(
-            training.train.clips,
-            training.train.labels,
-            classes=self.classes_,
-            sample_weight=training.train.weights,
+            self._check_as_built(training_set.classes)
+            if self.learning_rate != self._built_with["learning_rate"]:
+                self.keras_classifier_.model_.optimizer.learning_rate = self.learning_rate
+                self._built_with["learning_rate"] = self.learning_rate
+        options = TrainingOptions(
+            label=self._label,
             epochs=epochs or self.epochs,
-            procedure=self._procedure(training),
+            batch_size=self.batch_size,
+            patience=self.patience,
+            rate_patience=self.rate_patience,
+            rate_schedule=self.rate_schedule,
+            augmentation=(*self._augmentation_steps(), *further_augmentation),
+            clean_statistics=getattr(self, "clean_statistics", False),
+            verbose=self.verbose,
+            keep_interrupted=keep_interrupted,
         )
-        return self
+        fine_tuning = self._fine_tuning()
+        self.keras_classifier_.train(training_set, options, fine_tuning)
+        self._keep_fine_tuned(fine_tuning, training_set)
 
     def _network_params(self) -> dict[str, Any]:
         names = (*self._built_in, "label_smoothing", "learning_rate")
@@ -353,35 +469,9 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
             # Not by ==: filters may be a list, a tuple or an array.
             if name != "learning_rate" and not np.array_equal(value, built):
                 raise ValueError(
-                    f"{name}={value!r}, but the {self._modality} network, which is to go on, was "
+                    f"{name}={value!r}, but the {self._label} network, which is to go on, was "
                     f"built with {built!r}; set it back, or fit with warm_start=False to begin anew"
                 )
-
-    def _procedure(self, training: TrainingSet) -> Callable[..., dict[str, list[float]]]:
-        """Give what the adapter calls to train the network that it has built."""
-        from skavsc.classifiers._training import train_on_crops
-
-        return functools.partial(train_on_crops, plan=self._plan(training), training=training)
-
-    def _plan(self, training: TrainingSet) -> Plan:
-        from skavsc.classifiers._training import Plan
-
-        return Plan(
-            label=self._modality,
-            batch_size=self.batch_size,
-            patience=self.patience,
-            rate_patience=self.rate_patience,
-            rate_schedule=self.rate_schedule,
-            mixup_alpha=self.mixup_alpha,
-            mixed=self._mixed,
-            augmentations=(*self._augmentations(), *training.augmentations),
-            seed=training.seed,
-            verbose=self.verbose,
-        )
-
-    def _augmentations(self) -> tuple[Augmentation, ...]:
-        """Give what crops go through in training, besides mixup."""
-        return ()
 
     def _seed(self) -> int:
         # One seed a fit, which everything random in it follows from.
@@ -393,3 +483,25 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         tags.input_tags.three_d_array = True
         tags.input_tags.allow_nan = True
         return tags
+
+
+def average_segments(segments: NDArray[np.float32], clip_average: str) -> NDArray[np.float32]:
+    """Average the probabilities of the segments of each clip that are not NaN.
+
+    Parameters
+    ----------
+    segments : ndarray of shape (n_clips, n_segments, n_classes)
+        The probabilities.
+    clip_average : {"arithmetic", "geometric"}
+        Which mean.
+
+    Returns
+    -------
+    ndarray of shape (n_clips, n_classes), float32
+        The probabilities of the clips.
+    """
+    if clip_average == "arithmetic":
+        return np.nanmean(segments, axis=1)
+    # A class that one segment rules out stays possible, and logarithms finite.
+    logarithms = np.log(np.maximum(segments, np.finfo(np.float32).tiny))
+    return softmax(np.nanmean(logarithms, axis=1), axis=1)

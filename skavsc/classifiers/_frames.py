@@ -1,170 +1,111 @@
-"""Picture that is given as frames: embedded first, its image network trained at the end."""
+"""Picture that is given as frames: embedded first, the image network trained in the last stage."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
-from dataclasses import replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_is_fitted
 
+from skavsc._clips import clip_sources
 from skavsc._sklearn_compat import Interval, StrOptions
-from skavsc.classifiers._augmentation import Augmentation, brighten_frames, flip_frames
 from skavsc.classifiers._base import SceneClassifier
-from skavsc.classifiers._data import TrainingSet
-from skavsc.classifiers._streams import ClipStreams, EmbeddedFrames
-from skavsc.visual import ImageEmbedder, VGGPlacesEmbedder
-from skavsc.visual._inputs import frame_sources
+from skavsc.training import TrainingSet
+from skavsc.visual import ImageEmbedder
 
 if TYPE_CHECKING:
-    import keras
+    from skavsc.training import FineTuning
 
 
 class FrameClassifier(SceneClassifier):
     """Base of the classifiers whose picture is frames where they have an embedder.
 
-    A subclass has the parameters below, calls `_begin` in a fit that begins anew, and gives its
-    stream ``visual`` the frames that it is made of.
+    A subclass has the parameters below and calls `_begin` in a fit that begins anew.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **SceneClassifier._parameter_constraints,
         "fine_tune": [StrOptions({"all"}), None],
-        "embedder": [ImageEmbedder, None],
+        "embedder": [ImageEmbedder, FrozenEstimator, None],
         "fine_tune_learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "flip": ["boolean"],
-        "brightness": [Interval(Real, 0, 1, closed="both")],
     }
     fine_tune: str | None
-    embedder: ImageEmbedder | None
+    embedder: ImageEmbedder | FrozenEstimator | None
     fine_tune_learning_rate: float
-    flip: bool
-    brightness: float
     embedder_: ImageEmbedder
 
     def _begin(self, X: Any) -> None:
         """Forget the last fit's embedder, and fit a new one where X is to hold frames."""
-        if (self.flip or self.brightness) and self.fine_tune != "all":
+        if self.fine_tune == "all" and self.embedder is None:
             raise ValueError(
-                f"flip={self.flip} and brightness={self.brightness} change frames, which only "
-                f'fine_tune="all" trains on; fine_tune is {self.fine_tune!r}'
+                'fine_tune="all" trains the image network of an embedder, on frames, and embedder '
+                "is None: pass one, such as embedder=VGGPlacesEmbedder()"
             )
         if hasattr(self, "embedder_"):
             del self.embedder_
-        embedder = self._fitted_embedder(X)
-        if embedder is not None:
-            self.embedder_ = embedder
-
-    def _fitted_embedder(self, X: Any) -> ImageEmbedder | None:
-        embedder = self.embedder
-        if embedder is None:
-            if self.fine_tune != "all":
-                return None
-            embedder = VGGPlacesEmbedder()
-        return clone(embedder).fit(frames_of(X, self._mixed))
+        if isinstance(self.embedder, FrozenEstimator):
+            check_is_fitted(self.embedder.estimator)
+            self.embedder_ = self.embedder.estimator
+        elif self.embedder is not None:
+            self.embedder_ = clone(self.embedder).fit(self._frames(X))
 
     def _embedded(self, X: Any) -> tuple[Any, list[Any] | None]:
-        """Give the embeddings of the frames in X, and the frames; X itself without embedder."""
+        """Return the embeddings of the frames in X, and the frames; X itself without embedder."""
         if not hasattr(self, "embedder_"):
             return X, None
-        frames = frames_of(X, self._mixed)
+        frames = self._frames(X)
         return self.embedder_.transform(frames), frames
 
+    def _frames(self, X: Any) -> list[Any]:
+        """Return the frames in X, one item or None a clip."""
+        modalities = {"visual"} if self.modality == "visual" else {"audio", "visual"}
+        names = getattr(getattr(X, "dtype", None), "names", None) or ()
+        if (names or len(modalities) > 1) and not modalities <= set(names):
+            raise ValueError(
+                f"X must be a structured array with the fields {sorted(modalities)}, it has "
+                f"{list(names)}"
+            )
+        pictures = X["visual"] if names else X
+        if isinstance(pictures, np.ndarray) and pictures.dtype != object and pictures.ndim != 5:
+            raise ValueError(
+                f"with an embedder, {'the field visual of ' * bool(names)}X must hold frames: "
+                "objects from a VideoFrameSampler, or numbers (clips, frames, height, width, 3); "
+                f"it is {pictures.dtype} of shape {pictures.shape}; embeddings are for "
+                "embedder=None"
+            )
+        return clip_sources(pictures, "video")
+
     def usable_clips(self, X: Any) -> NDArray[np.bool_]:
-        """Return which clips have at least one whole segment, before fit or after it.
+        """Find the clips that have a whole second to predict from, before fit or after it.
 
         Parameters
         ----------
         X : array-like, or structured array with one field a modality
-            The features or frames of n_clips clips.
+            The features, or frames, of n_clips clips. Frames are not decoded: they count as
+            usable where they are there.
 
         Returns
         -------
         ndarray of shape (n_clips,), bool
-            True for clips that can be predicted; where frames are embedded, those that have frames.
+            Whether `predict` can predict the clip.
         """
-        if not (hasattr(self, "embedder_") or self.embedder or self.fine_tune == "all"):
+        if self.embedder is None:
             return super().usable_clips(X)
-        # To know more of frames they would have to be decoded.
-        return np.array([item is not None for item in frames_of(X, self._mixed)], dtype=bool)
+        return np.array([item is not None for item in self._frames(X)], dtype=bool)
 
-    def _augmentations(self, on_frames: bool = False) -> tuple[Augmentation, ...]:
-        changes: list[Augmentation] = []
-        if on_frames and self.flip:
-            changes.append(functools.partial(flip_frames, stream="visual"))
-        if on_frames and self.brightness:
-            changes.append(
-                functools.partial(brighten_frames, stream="visual", limit=self.brightness)
-            )
-        return tuple(changes)
+    def _fine_tuning(self) -> FineTuning | None:
+        from skavsc.training import Backbone, FineTuning
 
-    def _trained_parts(self) -> Sequence[keras.Model]:
-        """Give the trained networks that this one is built on."""
-        return ()
-
-    def _procedure(self, training: TrainingSet) -> Callable[..., dict[str, list[float]]]:
-        from skavsc.classifiers._backbone import Backbone
-        from skavsc.classifiers._training import FineTuning, train_in_steps
-
-        plan, last = self._plan(training), None
+        if self.fine_tune is None:
+            return None
         backbone = Backbone.of(self.embedder_) if self.fine_tune == "all" else None
-        if self.fine_tune is not None:
-            changes = self._augmentations(on_frames=backbone is not None)
-            last = FineTuning(
-                replace(plan, label="fine-tuning", augmentations=changes),
-                self.fine_tune_learning_rate,
-                backbone,
-            )
+        return FineTuning(self.fine_tune_learning_rate, backbone)
 
-        def train(network: keras.Model, clips: ClipStreams, *data: Any, **options: Any) -> Any:
-            history = train_in_steps(
-                network,
-                clips,
-                *data,
-                trained=self._trained_parts(),
-                fine_tuning=last,
-                plan=plan,
-                training=training,
-                **options,
-            )
-            picture = clips.streams["visual"]
-            if backbone is not None and isinstance(picture, EmbeddedFrames):
-                self.embedder_ = backbone.as_embedder(self.embedder_, picture.frames)
-            return history
-
-        return train
-
-
-def frames_of(X: Any, streams: tuple[str, ...]) -> list[Any]:
-    """Give the picture of X as one item of frames, or None, a clip.
-
-    Parameters
-    ----------
-    X : structured array with one field a stream, or sequence of n_clips frames
-        The latter only where the picture is the only stream.
-    streams : tuple of str
-        The streams that the classifier takes.
-
-    Returns
-    -------
-    list of n_clips items
-        Lazy frames or arrays (n_frames, height, width, 3).
-    """
-    names = getattr(getattr(X, "dtype", None), "names", None) or ()
-    if (names or len(streams) > 1) and not set(streams) <= set(names):
-        raise ValueError(
-            f"X must be a structured array with the fields {list(streams)}, it has {list(names)}"
-        )
-    pictures = X["visual"] if names else X
-    if isinstance(pictures, np.ndarray) and pictures.dtype != object and pictures.ndim != 5:
-        raise ValueError(
-            f"the classifier has an embedder, so that {'the field visual of ' * bool(names)}X "
-            "must hold frames: objects from a VideoFrameSampler, or numbers (clips, frames, "
-            f"height, width, 3); it is {pictures.dtype} of shape {pictures.shape}; embeddings are "
-            'for embedder=None, without fine_tune="all"'
-        )
-    return frame_sources(pictures).items
+    def _keep_fine_tuned(self, fine_tuning: FineTuning | None, training_set: TrainingSet) -> None:
+        if fine_tuning is not None and fine_tuning.backbone is not None:
+            frames = training_set.train.features.modalities["visual"].frames
+            self.embedder_ = fine_tuning.backbone.as_embedder(self.embedder_, frames)

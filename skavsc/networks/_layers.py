@@ -46,6 +46,45 @@ class BlockScaling(layers.Layer):
         return input_shape
 
 
+@keras.saving.register_keras_serializable(package="skavsc")
+class MeanOfScores(keras.initializers.Initializer):
+    """Begin a softmax layer on joined class probabilities as the mean rule.
+
+    Each class's score starts as ``sharpness`` times the sum of the probabilities that the joined
+    branches give to this class, so that the layer is right where its branches agree before it
+    has seen an example. From random weights at the published learning rate it would take some
+    ten thousand steps to get there: half an hour on the full data set, never on a small one.
+
+    Parameters
+    ----------
+    sharpness : float, default=2.0
+        The weight of each probability; three sure branches give a probability of 0.98 among
+        ten classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> np.asarray(MeanOfScores(2.0)((4, 2)))
+    array([[2., 0.],
+           [0., 2.],
+           [2., 0.],
+           [0., 2.]], dtype=float32)
+    """
+
+    def __init__(self, sharpness: float = 2.0) -> None:
+        self.sharpness = sharpness
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        """Return a kernel of shape (n_branches * n_classes, n_classes)."""
+        n_inputs, n_classes = shape
+        kernel = ops.tile(ops.eye(n_classes, dtype=dtype), (n_inputs // n_classes, 1))
+        return self.sharpness * kernel
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make this initializer again."""
+        return {"sharpness": self.sharpness}
+
+
 def squeeze_excite(x: Any, *, reduction: int, name: str) -> Any:
     """Recalibrate by channel and by position at once (scSE).
 

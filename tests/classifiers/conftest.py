@@ -1,17 +1,10 @@
 """Features of small synthetic clips, and classifiers small enough to train in a second."""
 
-import math
-
 import keras
 import numpy as np
 import pytest
 
-from skavsc.classifiers import (
-    AudioSceneClassifier,
-    SECRNNClassifier,
-    VisualSceneClassifier,
-    _interruption,
-)
+from skavsc.classifiers import AudioSceneClassifier, SECRNNClassifier, VisualSceneClassifier
 from skavsc.media import write_clip
 from skavsc.visual import VideoFrameSampler
 
@@ -54,16 +47,10 @@ def visual_classifier(**options):
 
 def framework(**options):
     return SECRNNClassifier(
-        audio_classifier(),
-        visual_classifier(),
+        audio_classifier(random_state=None),
+        visual_classifier(random_state=None),
         **{"units": 4, "epochs": 6, "learning_rate": 0.01, "random_state": 0, **options},
     )
-
-
-@pytest.fixture(autouse=True)
-def _heard_no_ctrl_c(monkeypatch):
-    # That of the test before would make this one's the second.
-    monkeypatch.setattr(_interruption.interruptions, "last", -math.inf)
 
 
 @pytest.fixture(scope="session")

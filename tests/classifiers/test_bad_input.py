@@ -55,7 +55,7 @@ def test_fit_refuses(build, features, change, message):
         ("batch_size", 0),
         ("epochs", 1.5),
         ("patience", 0),
-        ("mixup_alpha", -1),
+        ("augmentation", "strong"),
         ("label_smoothing", 1.0),
         ("validation_fraction", 0.9),
         ("class_weight", "heavy"),
@@ -98,7 +98,7 @@ def test_wrong_shape_at_predict_names_the_axis(fitted, features):
         fitted["audio"].predict(X["audio"][:, :, :30])
 
 
-def test_streams_of_different_rate_name_the_axes(features, small_framework):
+def test_modalities_of_different_rate_name_the_axes(features, small_framework):
     X, y, _ = features
     slow = np.zeros(36, dtype=[("audio", "f4", X["audio"].shape[1:]), ("visual", "f4", (5, 12))])
     message = r"audio has 100 frames on axis 2, 2 s of 50, visual has 5 frames on axis 1, 1 s of 5"

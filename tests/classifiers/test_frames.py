@@ -1,6 +1,5 @@
 """The framework on frames: embedded once, trained together with the image network, deployed."""
 
-import copy
 import pickle
 from dataclasses import replace
 
@@ -10,10 +9,10 @@ from keras.ops import convert_to_numpy
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
-from skavsc.classifiers._streams import ClipStreams, FrameStream, Stream
 from skavsc.exceptions import MediaNotFoundError
 from skavsc.pretrained import open_keras
 from skavsc.visual import ImageEmbedder, LazyFrames, VGGPlacesEmbedder
+from skavsc.training.augmentation import Brightness, HorizontalFlip
 
 pytestmark = pytest.mark.filterwarnings("ignore::skavsc.exceptions.UntrainedWeightsWarning")
 
@@ -48,8 +47,9 @@ def on_frames(small_audio, small_visual, small_framework):
 
 @pytest.fixture(scope="module")
 def tuned(filmed, on_frames):
-    options = {"fine_tune": "all", "fine_tune_learning_rate": 1e-5, "flip": True}
-    return on_frames(**options, brightness=0.2).fit(*filmed)
+    options = {"fine_tune": "all", "fine_tune_learning_rate": 1e-5}
+    augmentation = [HorizontalFlip(), Brightness(limit=0.2)]
+    return on_frames(**options, augmentation=augmentation).fit(*filmed)
 
 
 def test_fine_tuning_all_moves_every_layer_of_vgg16(tuned):
@@ -127,22 +127,9 @@ def test_frames_without_an_embedder_and_embeddings_with_one(filmed, features, on
 
 
 def test_changes_of_frames_need_frames(features, small_framework):
-    for option in ({"flip": True}, {"brightness": 0.1}):
-        with pytest.raises(ValueError, match='only fine_tune="all" trains on'):
-            small_framework(**option).fit(*features[:2])
-
-
-@pytest.mark.parametrize(
-    "option",
-    [{"embedder": VGGPlacesEmbedder()}, {"fine_tune": "all"}, {"flip": True}, {"brightness": 0.1}],
-    ids=str,
-)
-def test_a_part_that_is_to_be_trained_takes_no_frames_of_its_own(filmed, on_frames, option):
-    (name,) = option
-    framework = on_frames(fine_tune="all")
-    framework.visual.set_params(**option)
-    with pytest.raises(ValueError, match=rf"visual__{name}=.*set {name} of SECRNN.*FrozenEst"):
-        framework.fit(*filmed)
+    for augmentation in (HorizontalFlip(), Brightness()):
+        with pytest.raises(ValueError, match='only fine_tune="all" trains on frames'):
+            small_framework(augmentation=[augmentation]).fit(*features[:2])
 
 
 @pytest.fixture(scope="module")
@@ -161,14 +148,16 @@ def tuned_visual(films, small_visual, image_network):
 def test_a_frozen_part_brings_the_image_network_that_was_trained(filmed, on_frames, tuned_visual):
     X, y = filmed
     expected = tuned_visual.predict_proba(X["visual"])
-    framework = on_frames(epochs=1).set_params(embedder=None, visual=FrozenEstimator(tuned_visual))
+    framework = on_frames(epochs=1).set_params(
+        embedder=FrozenEstimator(tuned_visual.embedder_), visual=FrozenEstimator(tuned_visual)
+    )
     framework.fit(X, y)
     assert framework.embedder_ is tuned_visual.embedder_
     embeddings = tuned_visual.embedder_.transform(X["visual"])
     with_embeddings = np.empty(12, [("audio", X.dtype["audio"]), ("visual", "f4", (5, 8))])
     with_embeddings["audio"], with_embeddings["visual"] = X["audio"], embeddings
     alone = clone(framework).set_params(
-        audio=FrozenEstimator(framework.audio_), visual=_on_embeddings(tuned_visual)
+        audio=FrozenEstimator(framework.audio_), embedder=None
     )
     alone.fit(with_embeddings, y)
     np.testing.assert_array_equal(alone.predict_proba(with_embeddings), framework.predict_proba(X))
@@ -183,7 +172,9 @@ def test_a_frozen_part_brings_the_image_network_that_was_trained(filmed, on_fram
 
 def test_what_is_usable_is_told_without_decoding(filmed, on_frames, tuned_visual):
     X, y = filmed
-    framework = on_frames(epochs=1).set_params(embedder=None, visual=FrozenEstimator(tuned_visual))
+    framework = on_frames(epochs=1).set_params(
+        embedder=FrozenEstimator(tuned_visual.embedder_), visual=FrozenEstimator(tuned_visual)
+    )
     framework.fit(X, y)
     lost = X[:3].copy()
     for row, path in enumerate(["gone.mp4", None, "gone.mp4"]):
@@ -193,56 +184,7 @@ def test_what_is_usable_is_told_without_decoding(filmed, on_frames, tuned_visual
         framework.predict(lost[[0, 2]])
 
 
-def _on_embeddings(visual):
-    """Give a frozen visual network without its image network."""
-    plain = copy.copy(visual)
-    del plain.embedder_
-    return FrozenEstimator(plain)
-
-
 def test_a_framework_has_one_embedder(filmed, on_frames, tuned_visual):
     framework = on_frames().set_params(visual=FrozenEstimator(tuned_visual))
-    with pytest.raises(ValueError, match=r"frozen visual classifier .* pass embedder=None"):
+    with pytest.raises(ValueError, match=r"trained on the embeddings of another one; pass embedder=Froz"):
         framework.fit(*filmed)
-
-
-class Film:
-    """Frames whose values are their numbers, and how often they were read."""
-
-    def __init__(self, n_frames):
-        self.shape = (n_frames, 2, 3, 3)
-        self.reads = 0
-
-    def __array__(self, dtype=None, copy=None):
-        self.reads += 1
-        frames = np.broadcast_to(np.arange(self.shape[0])[:, None, None, None], self.shape)
-        return frames.astype(dtype or "uint8")
-
-
-def test_frames_are_cut_where_their_embeddings_are_and_each_film_is_read_once():
-    films = [Film(15), Film(15)]
-    embeddings = np.zeros((2, 15, 4), dtype="float32")
-    embeddings[1, 12] = np.nan
-    clips = ClipStreams({"visual": FrameStream(embeddings, 5, frames=films)})
-    assert clips.usable_seconds.tolist() == [[True] * 3, [True, True, False]]
-    cut = clips.crops(np.array([0, 0, 0, 1, 1]), np.array([0, 5, 10, 0, 5]))["visual"]
-    assert cut.shape == (5, 5, 2, 3, 3)
-    assert cut[:, 0, 0, 0, 0].tolist() == [0, 5, 10, 0, 5]
-    assert [film.reads for film in films] == [1, 1]
-
-
-def test_what_is_missing_is_blank():
-    audio = np.ones((2, 4, 10, 1), dtype="float32")
-    audio[1] = np.nan
-    embeddings = np.zeros((2, 10, 4), dtype="float32")
-    embeddings[0] = np.nan
-    clips = ClipStreams(
-        {"audio": Stream(audio, 5), "visual": FrameStream(embeddings, 5, frames=[None, Film(10)])},
-        any_will_do=True,
-    )
-    assert clips.usable_seconds.all()
-    cut = clips.crops(np.array([0, 1]), np.array([5, 5]))
-    assert (cut["audio"][0] == 1).all()
-    assert (cut["audio"][1] == 0).all()
-    assert (cut["visual"][0] == -1).all()
-    assert cut["visual"][1, 0, 0, 0, 0] == 5

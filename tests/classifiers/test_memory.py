@@ -1,53 +1,160 @@
-"""Nothing of a fit stays in memory but what the classifier holds."""
+"""Networks that are kept: none is trained twice, and each is known by all that it depends on."""
 
-import gc
-import weakref
-from collections import Counter
+import os
+import pickle
+import signal
+import time
 
+import joblib
 import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+
+from skavsc.classifiers import _memory
+from skavsc.training.augmentation import Augmentation, Mixup
 
 
-def live(*names):
-    """Count the objects of these types, and of what derives from them."""
-    gc.collect()
-    kinds = Counter(base.__name__ for o in gc.get_objects() for base in type(o).__mro__)
-    return [kinds[name] for name in names]
+class PressCtrlC(Augmentation):
+    """Ctrl-C while a batch is made, if it is armed."""
+
+    armed = False
+
+    def __call__(self, batch, rng):
+        if type(self).armed:
+            type(self).armed = False
+            os.kill(os.getpid(), signal.SIGINT)
+        return batch
 
 
-class Features(np.ndarray):
-    """An array that can be referred to weakly."""
+@pytest.fixture(scope="module")
+def memory(tmp_path_factory):
+    return tmp_path_factory.mktemp("networks")
 
 
-def test_graphs_and_features_go_with_the_classifier(features, small_visual):
+@pytest.fixture(scope="module")
+def kept(small_framework, memory, features):
+    """A fitted framework whose networks are kept."""
+    X, y, groups = features
+    classifier = small_framework(memory=memory, epochs=2)
+    return classifier.set_params(audio__epochs=2, visual__epochs=2).fit(X, y, groups=groups)
+
+
+def trained_stages(classifier, features, capfd):
+    """Fit a classifier and return the labels of the networks that were trained for it."""
+    X, y, groups = features
+    capfd.readouterr()
+    classifier.set_params(verbose=1, audio__verbose=1, visual__verbose=1)
+    classifier.fit(X, y, groups=groups)
+    lines = [line for line in capfd.readouterr().err.splitlines() if ": epoch" in line]
+    return list(dict.fromkeys(line.split(": epoch")[0] for line in lines))
+
+
+def test_a_second_fit_trains_nothing_and_is_the_same(kept, features, capfd):
+    again = clone(kept).set_params(memory=joblib.Memory(str(kept.memory), verbose=0))
+    assert trained_stages(again, features, capfd) == []
+    X, _, _ = features
+    np.testing.assert_array_equal(again.predict_proba(X), kept.predict_proba(X))
+    np.testing.assert_array_equal(again.audio_.predict_proba(X), kept.audio_.predict_proba(X))
+    assert again.history_ == kept.history_
+    # Going on goes past the memory.
+    again.set_params(warm_start=True)
+    assert trained_stages(again, features, capfd) == ["audio", "visual", "sound and picture"]
+    assert len(again.history_["loss"]) == 4
+
+
+def test_what_is_interrupted_is_not_kept(kept, fitted, features, capfd, tmp_path):
+    X, y, groups = features
+    classifier = clone(kept).set_params(
+        memory=tmp_path,
+        audio=FrozenEstimator(fitted["audio"]),
+        visual__augmentation=[PressCtrlC()],
+    )
+    # A shell's background jobs ignore the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    PressCtrlC.armed = True
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            classifier.fit(X, y, groups=groups)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not PressCtrlC.armed
+    capfd.readouterr()
+    clone(classifier).set_params(verbose=1, visual__verbose=1).fit(X, y, groups=groups)
+    err = capfd.readouterr().err
+    assert "visual: epoch" in err
+    assert "sound and picture: epoch" in err
+
+
+def known_by(classifier):
+    return joblib.hash(_memory.description(classifier))
+
+
+@pytest.mark.parametrize(
+    ("change", "is_another"),
+    [
+        ({"fusion": "early"}, True),
+        ({"units": 5}, True),
+        ({"visual__dropout": 0.1}, True),
+        ({"audio__augmentation__mixup__alpha": 0.1}, True),
+        ({"random_state": 1}, True),
+        ({"verbose": 2, "audio__verbose": 2}, False),
+        ({"clip_average": "geometric", "starts_per_second": 5}, False),
+        ({"warm_start": True}, False),
+        ({"memory": "elsewhere"}, False),
+    ],
+)
+def test_parameters_that_make_another_network(small_framework, change, is_another):
+    changed = small_framework().set_params(**change)
+    assert (known_by(changed) != known_by(small_framework())) == is_another
+
+
+def test_the_published_augmentation_is_known_by_its_name_or_its_list(small_audio):
+    lists = [small_audio(augmentation=[Mixup(alpha=alpha)]) for alpha in (0.2, 0.2, 0.4)]
+    assert known_by(lists[0]) == known_by(lists[1]) != known_by(lists[2])
+
+
+def test_a_frozen_part_is_known_by_its_weights(fitted, small_framework):
+    def known(part):
+        return known_by(small_framework().set_params(visual=FrozenEstimator(part)))
+
+    first = known(fitted["visual"])
+    # Keras's archives hold the time in steps of two seconds.
+    time.sleep(2.1)
+    copy = pickle.loads(pickle.dumps(fitted["visual"]))
+    assert known(copy) == first
+    network = copy.keras_classifier_.model_
+    network.set_weights([1.01 * weight for weight in network.get_weights()])
+    assert known(copy) != first
+
+
+def test_the_clips_are_part_of_the_key(features, small_visual):
+    from skavsc.training import LabelledClips, TrainingSet
+
     X, y, _ = features
-    options = {"epochs": 1, "validation_fraction": 0.3}
-    small_visual(**options).fit(X, y).predict(X)
-    # TensorFlow's graphs; on other backends there are none.
-    before = live("FuncGraph", "Model")
-    given = X["visual"].view(Features).copy()
-    classifier = small_visual(**options).fit(given, y)
-    classifier.predict(given)
-    seen, network = weakref.ref(given), weakref.ref(classifier.keras_classifier_.model_)
-    del given
-    gc.collect()
-    assert seen() is None
-    del classifier
-    assert live("FuncGraph", "Model") == before
-    assert network() is None
+    louder = X.copy()
+    louder["visual"][0, 0, 0] += 1
+    hashes = []
+    for given, rows in ((X, 36), (X, 36), (louder, 36), (X, 35)):
+        clips = small_visual()._features(given, reset=True)
+        train = LabelledClips(clips, y, None, np.arange(rows))
+        hashes.append(joblib.hash(TrainingSet(train, None, np.unique(y), 0)))
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 3
 
 
-def test_a_network_of_the_user_survives_other_fits(features, small_visual):
+def test_the_key_knows_backend_and_versions():
+    import importlib.metadata
+
     import keras
 
-    X, y, _ = features
-    theirs = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation="softmax")])
-    theirs.compile("adam", "categorical_crossentropy")
-    rng = np.random.default_rng(0)
-    inputs = rng.normal(size=(8, 4)).astype("float32")
-    targets = np.eye(2, dtype="float32")[np.arange(8) % 2]
-    theirs.fit(inputs, targets, verbose=0)
-    expected = theirs.predict(inputs, verbose=0)
-    small_visual(epochs=1).fit(X, y).predict(X)
-    np.testing.assert_array_equal(theirs.predict(inputs, verbose=0), expected)
-    theirs.fit(inputs, targets, verbose=0)
-    assert not np.array_equal(theirs.predict(inputs, verbose=0), expected)
+    known = _memory.environment()
+    assert known["backend"] == keras.backend.backend()
+    assert known["keras"] == keras.__version__
+    assert known[known["backend"]] == importlib.metadata.version(known["backend"])
+
+
+def test_needs_a_number_to_know_a_fit_by(kept, features):
+    X, y, groups = features
+    with pytest.raises(ValueError, match=r"random_state=None with memory=.*set random_state"):
+        clone(kept).set_params(random_state=None).fit(X, y, groups=groups)

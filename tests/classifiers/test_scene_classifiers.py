@@ -1,8 +1,6 @@
 """What the three classifiers promise, on clips."""
 
 import copy
-import os
-import signal
 import subprocess
 import sys
 import warnings
@@ -15,12 +13,11 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import (
     GridSearchCV,
-    GroupKFold,
     StratifiedGroupKFold,
-    cross_val_score,
     cross_validate,
 )
 
+from skavsc.classifiers._base import average_segments
 from skavsc.exceptions import MissingClipWarning, MissingModalityError
 
 NAMES = ["audio", "visual", "both"]
@@ -81,11 +78,9 @@ def test_starts_per_second_must_divide_the_frames_and_is_checked_before_training
         build(starts_per_second=3, epochs=10**6).fit(*features[:2])
 
 
-def test_a_second_that_rules_everything_out_leaves_finite_probabilities(fitted, new_clips):
-    classifier = copy.copy(fitted["audio"]).set_params(clip_average="geometric")
+def test_a_segment_that_rules_everything_out_leaves_finite_probabilities():
     sure = np.array([[[1, 0, 0], [0, 1, 0]]], dtype="float32")
-    classifier._judge = lambda X, per_second: sure
-    np.testing.assert_allclose(classifier.predict_proba(None), [[0.5, 0.5, 0]], atol=1e-6)
+    np.testing.assert_allclose(average_segments(sure, "geometric"), [[0.5, 0.5, 0]], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -270,133 +265,6 @@ def test_clips_without_a_second_are_left_out_of_training(features, small_visual)
         warnings.simplefilter("error", MissingClipWarning)
         without = small_visual(**options).fit(X[3:], y[3:])
     np.testing.assert_array_equal(classifier.predict_proba(X), without.predict_proba(X))
-
-
-def test_interruption_keeps_the_weights_and_says_so(features, monkeypatch, small_visual):
-    from sklearn.exceptions import ConvergenceWarning
-
-    from skavsc.classifiers import _batches
-
-    X, y, groups = features
-    asked = []
-    draw = _batches.CropBatches.__getitem__
-
-    def interrupted(self, index):
-        asked.append(index)
-        # Late, as batches are made ahead of the epoch that is trained on.
-        if len(asked) == 60:
-            os.kill(os.getpid(), signal.SIGINT)
-        return draw(self, index)
-
-    monkeypatch.setattr(_batches.CropBatches, "__getitem__", interrupted)
-    # A shell's background jobs ignore the signal.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.warns(ConvergenceWarning, match="visual network was interrupted after"):
-            classifier = small_visual(epochs=500, patience=500).fit(X, y, groups=groups)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert 1 <= len(classifier.history_["loss"]) < 500
-    assert np.isfinite(classifier.predict_proba(X)).all()
-
-
-def test_interruption_before_the_first_epoch_has_ended_is_one(features, small_visual):
-    X, y, groups = features
-
-    def interrupted(self, epoch, logs=None):
-        raise KeyboardInterrupt
-
-    from skavsc.classifiers import _training
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_training._EpochLines, "on_epoch_begin", interrupted)
-        with pytest.raises(KeyboardInterrupt) as caught:
-            small_visual(verbose=1).fit(X, y, groups=groups)
-    assert "visual network had not been trained for an epoch" in caught.value.__notes__[0]
-
-
-def test_interruption_of_what_is_trained_already_keeps_it(features, small_visual):
-    from sklearn.exceptions import ConvergenceWarning
-
-    from skavsc.classifiers import _training
-
-    X, y, groups = features
-    classifier = small_visual(epochs=3, warm_start=True, verbose=1).fit(X, y, groups=groups)
-    probabilities, history = classifier.predict_proba(X), dict(classifier.history_)
-
-    def interrupted(self, epoch, logs=None):
-        raise KeyboardInterrupt
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_training._EpochLines, "on_epoch_begin", interrupted)
-        with pytest.warns(ConvergenceWarning, match="interrupted after 0 epochs"):
-            classifier.fit(X, y, groups=groups)
-    np.testing.assert_array_equal(classifier.predict_proba(X), probabilities)
-    assert classifier.history_ == history
-    assert len(classifier.fit(X, y, groups=groups).history_["loss"]) == 6
-
-
-def test_interruption_of_fine_tuning_keeps_what_came_before(features, small_framework, monkeypatch):
-    from sklearn.exceptions import ConvergenceWarning
-
-    from skavsc.classifiers import _training
-
-    X, y, groups = features
-    plain = small_framework(epochs=3).fit(X, y, groups=groups)
-
-    def interrupted(self, epoch, logs=None):
-        if self.label == "fine-tuning":
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(_training._EpochLines, "on_epoch_begin", interrupted)
-    tuned = small_framework(epochs=3, fine_tune="heads", verbose=1)
-    with pytest.warns(ConvergenceWarning, match="fine-tuning network was interrupted after 0"):
-        tuned.fit(X, y, groups=groups)
-    np.testing.assert_array_equal(tuned.predict_proba(X), plain.predict_proba(X))
-    assert tuned.history_ == plain.history_
-
-
-@pytest.fixture
-def interrupted_networks(monkeypatch):
-    """The networks that Ctrl-C was pressed for, each in its third epoch."""
-    from skavsc.classifiers import _training
-
-    networks = []
-
-    def interrupted(self, epoch, logs=None):
-        if epoch == 2:
-            networks.append(self.model)
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(_training._EpochLines, "on_epoch_begin", interrupted)
-    return networks
-
-
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_ctrl_c_twice_ends_more_than_a_network(
-    features, small_visual, monkeypatch, interrupted_networks
-):
-    from skavsc.classifiers import _interruption
-
-    X, y, groups = features
-    monkeypatch.setattr(_interruption, "TWICE_SECONDS", 1000)
-    with pytest.raises(KeyboardInterrupt):
-        cross_val_score(small_visual(verbose=1), X, y, groups=groups, cv=GroupKFold(3))
-    assert len(interrupted_networks) == 2
-
-
-def test_ctrl_c_now_and_then_ends_one_network_each(
-    features, small_visual, monkeypatch, interrupted_networks
-):
-    from sklearn.exceptions import ConvergenceWarning
-
-    from skavsc.classifiers import _interruption
-
-    X, y, groups = features
-    monkeypatch.setattr(_interruption, "TWICE_SECONDS", 0)
-    with pytest.warns(ConvergenceWarning, match="after 2 epochs.*Ctrl-C twice within"):
-        cross_val_score(small_visual(verbose=1), X, y, groups=groups, cv=GroupKFold(3))
-    assert len(interrupted_networks) == 3
 
 
 @pytest.mark.parametrize("halved", [False, True])

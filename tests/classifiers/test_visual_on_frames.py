@@ -1,17 +1,22 @@
 """The visual network on frames: embedded once, then trained together with the image network."""
 
+import os
 import pickle
+import signal
 
 import keras
 import numpy as np
 import pytest
 from keras.ops import convert_to_numpy
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 
-from skavsc.classifiers import VisualSceneClassifier, _frames
-from skavsc.classifiers._backbone import Backbone
+from skavsc.classifiers import VisualSceneClassifier
 from skavsc.exceptions import ClipTableError, MissingClipWarning, MissingModalityError
+from skavsc.training import Backbone
+from skavsc.training.augmentation import Augmentation, Brightness, HorizontalFlip
 from skavsc.visual import ImageEmbedder, LazyFrames
 
 EPOCHS = 4
@@ -152,17 +157,41 @@ def test_films_are_read_once_for_step_2_and_once_an_epoch_in_step_2b(films, on_f
     assert len(reads) == len(frames) * (1 + EPOCHS) + looked_at * 6
 
 
-def test_flips_and_brightness_change_step_2b_alone(films, tuned, on_frames):
-    options = {**tuned.get_params(deep=False), "flip": True, "brightness": 0.5}
+def test_changes_of_frames_take_part_in_the_last_stage_alone(films, tuned, on_frames):
+    augmentation = [HorizontalFlip(), Brightness(limit=0.5)]
+    options = {**tuned.get_params(deep=False), "augmentation": augmentation}
     losses, others = on_frames(**options).fit(*films).history_["loss"], tuned.history_["loss"]
     assert losses[:EPOCHS] == others[:EPOCHS]
     assert losses[EPOCHS + 1 :] != others[EPOCHS + 1 :]
 
 
-def test_flips_and_brightness_need_the_last_step(films, on_frames):
-    for change in ({"flip": True}, {"brightness": 0.1}):
-        with pytest.raises(ValueError, match='only fine_tune="all" trains on'):
-            on_frames(**change).fit(*films)
+def test_changes_of_frames_need_the_last_stage(films, on_frames):
+    with pytest.raises(ValueError, match=r"HorizontalFlip\(\), which changes frames"):
+        on_frames(augmentation=[HorizontalFlip()]).fit(*films)
+
+
+class PressCtrlC(Augmentation):
+    """Ctrl-C while the first batch of frames is made."""
+
+    on_frames = True
+
+    def __call__(self, batch, rng):
+        os.kill(os.getpid(), signal.SIGINT)
+        return batch
+
+
+def test_interruption_of_fine_tuning_keeps_what_was_trained_before(films, frozen, on_frames):
+    tuned = on_frames(fine_tune="all", augmentation=[PressCtrlC()])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.warns(ConvergenceWarning, match="fine-tuning network was interrupted after 0"):
+            tuned.fit(*films)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    np.testing.assert_allclose(
+        tuned.predict_proba(films[0]), frozen.predict_proba(films[0]), atol=1e-6
+    )
+    assert tuned.history_ == frozen.history_
 
 
 @pytest.mark.parametrize("fine_tune", [None, "all"])
@@ -215,14 +244,15 @@ def test_a_pickle_predicts_the_same(films, tuned):
     np.testing.assert_array_equal(again.predict_proba(films[0]), tuned.predict_proba(films[0]))
 
 
-def test_the_default_image_network_is_that_of_places365(films, on_frames, monkeypatch):
-    frames, y = films
-    embedder = on_frames().embedder
-    # The published weights are 60 MB from the network.
-    monkeypatch.setattr(_frames, "VGGPlacesEmbedder", lambda: embedder)
-    classifier = on_frames(embedder=None, fine_tune="all", epochs=1).fit(frames[:3], y[:3])
-    assert classifier.embedder is None
-    assert classifier.embedder_.network.count_params() == embedder.network.count_params()
+def test_training_an_image_network_needs_one(films, on_frames):
+    with pytest.raises(ValueError, match=r"embedder is None: pass one, such as embedder=VGG"):
+        on_frames(embedder=None, fine_tune="all").fit(*films)
+
+
+def test_a_frozen_embedder_is_used_as_it_is(films, frozen, on_frames):
+    again = on_frames(embedder=FrozenEstimator(frozen.embedder_)).fit(*films)
+    assert again.embedder_ is frozen.embedder_
+    np.testing.assert_array_equal(again.predict_proba(films[0]), frozen.predict_proba(films[0]))
 
 
 def test_embeddings_and_paths_are_refused_with_an_embedder(films, features, on_frames):
@@ -245,7 +275,6 @@ def test_frames_without_an_embedder_are_refused(films, on_frames):
 def test_tags_say_what_X_is(on_frames):
     for classifier, on_objects in (
         (on_frames(), True),
-        (VisualSceneClassifier(fine_tune="all"), True),
         (VisualSceneClassifier(), False),
     ):
         tags = get_tags(classifier).input_tags

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skavsc.classifiers._split import hold_out
+from skavsc.classifiers._checks import hold_out
 
 
 @settings(max_examples=60, deadline=None)

@@ -21,7 +21,7 @@ def robust(features, small_framework):
 
 
 @pytest.mark.parametrize("name", ["audio", "visual"])
-def test_learns_to_do_without_one_stream(robust, new_clips, name):
+def test_learns_to_do_without_one_modality(robust, new_clips, name):
     X, y, _ = new_clips
     assert robust.score(X, y) > 0.7
     assert robust.score(without(X, name), y) > 0.6
@@ -38,7 +38,7 @@ def test_missing_is_to_the_network_what_dropout_made_of_it(robust, new_clips):
         )
 
 
-def test_seconds_are_judged_by_what_is_there(robust, new_clips):
+def test_segments_are_predicted_from_what_is_there(robust, new_clips):
     X, _, _ = new_clips
     partly = X.copy()
     partly["audio"][2, :, 50:] = np.nan
@@ -48,20 +48,20 @@ def test_seconds_are_judged_by_what_is_there(robust, new_clips):
     np.testing.assert_allclose(half[2, 1], nothing[2, 1], atol=1e-6)
 
 
-def test_a_clip_without_any_stream_is_an_error(robust, new_clips):
+def test_a_clip_without_any_modality_is_an_error(robust, new_clips):
     X, _, _ = new_clips
     empty = without(without(X, "audio", 3), "visual", 3)
     with pytest.raises(MissingModalityError, match=r"no second with sound or picture .*row 3"):
         robust.predict(empty)
 
 
-def test_a_stream_that_no_clip_has_cannot_be_trained(features, small_framework):
+def test_a_modality_that_no_clip_has_cannot_be_trained(features, small_framework):
     X, y, _ = features
-    with pytest.raises(MissingModalityError, match=r"none has a whole second of visual"):
+    with pytest.raises(MissingModalityError, match=r"none has a whole segment .* of visual"):
         small_framework(modality_dropout=0.5).fit(without(X, "visual"), y)
 
 
-def test_without_dropout_a_missing_stream_is_an_error(features, small_framework):
+def test_without_dropout_a_missing_modality_is_an_error(features, small_framework):
     X, y, _ = features
     with pytest.raises(MissingModalityError, match=r"row 5\).*modality_dropout"):
         small_framework().fit(without(X, "visual", 5), y)

@@ -1,8 +1,5 @@
 """What crops go through in training."""
 
-import functools
-import pickle
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,18 +7,28 @@ from hypothesis import strategies as st
 from keras.ops import convert_to_numpy
 
 from skavsc.audio import GammatoneMelTransformer
-from skavsc.classifiers._augmentation import (
-    brighten_frames,
-    colour_blocks,
-    drop_streams,
-    flip_frames,
-    mask_blocks,
+from skavsc.networks import BlockScaling
+from skavsc.training.augmentation import (
+    Batch,
+    Brightness,
+    FilterAugment,
+    HorizontalFlip,
+    Mixup,
+    ModalityDropout,
+    SpecAugment,
     mix_power,
     scale_blocks,
 )
-from skavsc.classifiers._batches import CropBatches
-from skavsc.classifiers._streams import ClipStreams, Stream
-from skavsc.networks import BlockScaling
+
+
+def applied(augmentation, values, seed=0, weights=None):
+    """The values, which are of one modality, after an augmentation; and the targets."""
+    name = "audio" if augmentation.modality == "audio" or values.ndim == 4 else "visual"
+    batch = Batch({name: values}, np.eye(len(values), dtype="float32"), weights)
+    before = values.copy()
+    after = augmentation(batch, np.random.default_rng(seed))
+    np.testing.assert_array_equal(values, before)
+    return after.inputs[name], after
 
 
 def blocks_of(n_examples=5, n_bands=8, n_frames=12, seed=0):
@@ -29,10 +36,8 @@ def blocks_of(n_examples=5, n_bands=8, n_frames=12, seed=0):
     return rng.normal(-40, 9, size=(n_examples, n_bands, n_frames, 3)).astype("float32")
 
 
-def mask(blocks, seed=0, **options):
-    rng = np.random.default_rng(seed)
-    options = {"max_frames": 4, "max_bands": 3, **options}
-    return mask_blocks({"audio": blocks}, rng, stream="audio", **options)["audio"]
+def mask(blocks, seed=0, time_mask=4, frequency_mask=3):
+    return applied(SpecAugment(time_mask=time_mask, frequency_mask=frequency_mask), blocks, seed)[0]
 
 
 def longest_run(hidden):
@@ -58,7 +63,7 @@ def test_scaling_is_that_of_the_networks_first_layer():
 )
 def test_masks_hide_one_run_within_the_limits_and_leave_the_rest(seed, max_frames, max_bands):
     blocks = blocks_of(seed=seed)
-    masked = mask(blocks, seed, max_frames=max_frames, max_bands=max_bands)
+    masked = mask(blocks, seed, time_mask=max_frames, frequency_mask=max_bands)
     for before, after in zip(blocks, masked, strict=True):
         changed = after != before
         # All channels of a band and frame together.
@@ -125,7 +130,7 @@ def test_noises_mixed_as_waves_have_the_mixed_power():
 
 def test_every_width_and_place_occurs():
     blocks = blocks_of(n_examples=2000)
-    hidden = (mask(blocks, max_frames=4, max_bands=0) != blocks).all(axis=(1, 3))
+    hidden = (mask(blocks, time_mask=4, frequency_mask=0) != blocks).all(axis=(1, 3))
     assert set(hidden.sum(axis=1)) == {0, 1, 2, 3, 4}
     assert hidden.any(axis=0).all()
 
@@ -141,14 +146,13 @@ def test_a_constant_channel_stays_constant():
     assert (mask(blocks)[..., 2] == -120).all()
 
 
-def colour(blocks, deviation=0.1):
-    rng = np.random.default_rng(0)
-    return colour_blocks({"audio": blocks}, rng, stream="audio", deviation=deviation)["audio"]
+def filtered(blocks, gain=0.1):
+    return applied(FilterAugment(gain=gain), blocks)[0]
 
 
 def test_a_filter_is_smooth_over_bands_and_the_same_at_all_times():
     blocks = blocks_of(n_examples=400, n_bands=33)
-    gains = colour(blocks) - blocks
+    gains = filtered(blocks) - blocks
     assert gains.dtype == np.float32
     np.testing.assert_allclose(gains, np.broadcast_to(gains[:, :, :1, :1], gains.shape), atol=1e-4)
     gains = gains[:, :, 0, 0] / np.ptp(blocks, axis=(1, 2, 3))[:, None]
@@ -162,91 +166,74 @@ def test_a_filter_is_smooth_over_bands_and_the_same_at_all_times():
 
 def test_filters_go_with_gain_and_scaling():
     blocks = blocks_of()
-    np.testing.assert_allclose(colour(blocks + 30), colour(blocks) + 30, atol=1e-4)
+    np.testing.assert_allclose(filtered(blocks + 30), filtered(blocks) + 30, atol=1e-4)
     np.testing.assert_allclose(
-        scale_blocks(colour(scale_blocks(blocks))), scale_blocks(colour(blocks)), atol=1e-5
+        scale_blocks(filtered(scale_blocks(blocks))), scale_blocks(filtered(blocks)), atol=1e-5
     )
 
 
 def test_filters_leave_a_constant_channel_constant():
     blocks = blocks_of()
     blocks[..., 2] = -120
-    coloured = colour(blocks)
-    assert (coloured[..., 2] == -120).all()
-    assert (coloured[..., 0] != blocks[..., 0]).mean() > 0.9
+    changed = filtered(blocks)
+    assert (changed[..., 2] == -120).all()
+    assert (changed[..., 0] != blocks[..., 0]).mean() > 0.9
 
 
-def batches(augmentations=(), **options):
-    data = blocks_of(n_examples=9, n_frames=40)
-    clips = ClipStreams({"audio": Stream(data, 10, block_scaled=True)})
-    return CropBatches(
-        clips,
-        np.arange(9),
-        np.eye(9, dtype="float32"),
-        None,
-        **{"batch_size": 4, "mixup_alpha": 0.4, "mixed": ("audio",), "seed": 3, **options},
-        augmentations=augmentations,
-    )
+@given(alpha=st.floats(0.05, 5), seed=st.integers(0, 2**31))
+@settings(max_examples=30, deadline=None)
+def test_mixup_mixes_inputs_targets_and_weights_alike(alpha, seed):
+    values = np.broadcast_to(np.arange(6, dtype="float32")[:, None, None], (6, 5, 3)).copy()
+    weights = np.arange(6, dtype="float32")
+    inputs, mixed = applied(Mixup(alpha=alpha), values, seed, weights)
+    np.testing.assert_allclose(mixed.targets.sum(axis=1), 1, rtol=1e-6)
+    # The value and the weight of a clip are its number, so a mixture's is its mean number.
+    expected = mixed.targets @ np.arange(6)
+    np.testing.assert_allclose(inputs[:, 2, 1], expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(mixed.weights, expected, rtol=1e-5, atol=1e-5)
 
 
-MASK = functools.partial(mask_blocks, stream="audio", max_frames=3, max_bands=2)
+def test_mixup_of_decibels_does_not_depend_on_gain():
+    loud = blocks_of()
+    quiet = loud.copy()
+    quiet[::2] -= 40
+    np.testing.assert_allclose(applied(Mixup(), loud)[0], applied(Mixup(), quiet)[0], atol=1e-5)
+    assert not np.allclose(applied(Mixup(), loud)[0], scale_blocks(loud))
 
 
-def test_augmented_batches_follow_from_seed_epoch_and_index():
-    forward, backward = batches((MASK,)), pickle.loads(pickle.dumps(batches((MASK,))))
-    there = [forward[index] for index in range(3)]
-    back = [backward[index] for index in reversed(range(3))][::-1]
-    for (a, b), (c, d) in zip(there, back, strict=True):
-        np.testing.assert_array_equal(a, c)
-        np.testing.assert_array_equal(b, d)
-    next_epoch = forward[forward.steps_per_epoch]
-    assert not np.array_equal(next_epoch[0], there[0][0])
+def test_mixup_in_the_power_domain():
+    blocks = blocks_of()
+    rng = np.random.default_rng(0)
+    share, partners = rng.beta(0.4, 0.4, size=5), rng.permutation(5)
+    mixed, batch = applied(Mixup(domain="power"), blocks)
+    np.testing.assert_array_equal(mixed, mix_power(blocks, partners, share))
+    np.testing.assert_allclose(batch.targets.sum(axis=1), 1, rtol=1e-6)
 
 
-def test_augmentation_leaves_crops_mixtures_and_targets_as_they_are():
-    plain, masked = batches()[1], batches((MASK,))[1]
-    np.testing.assert_array_equal(plain[1], masked[1])
-    assert 0.3 < (plain[0] == masked[0]).mean() < 1
+def test_mixup_of_alpha_0_is_off():
+    blocks = blocks_of()
+    assert applied(Mixup(alpha=0), blocks)[0] is blocks
+
+
+@pytest.mark.parametrize(("name", "extent"), [("time_mask", 12), ("frequency_mask", 8)])
+def test_a_mask_over_everything_is_refused(name, extent):
+    shapes = {"audio": (8, 12, 3)}
+    SpecAugment(**{"time_mask": 11, "frequency_mask": 7}).check(shapes)
+    augmentation = SpecAugment(**{"time_mask": 0, "frequency_mask": 0, name: extent})
+    with pytest.raises(ValueError, match=rf"{name}={extent} .* may mask all of the {extent}"):
+        augmentation.check(shapes)
 
 
 @pytest.mark.parametrize(
-    "options",
-    [{"time_mask": 20, "frequency_mask": 4}, {"band_gain": 0.2}, {"mixup_domain": "power"}],
-)
-def test_the_classifier_changes_crops_where_asked(features, fitted, small_audio, options):
-    X, y, groups = features
-    masked = small_audio(epochs=1, **options).fit(X, y, groups=groups)
-    plain = fitted["audio"].history_["loss"][0]
-    assert masked.history_["loss"][0] != plain
-    assert small_audio(epochs=1).fit(X, y, groups=groups).history_["loss"][0] == plain
-
-
-def test_clean_statistics_are_those_of_the_training_clips_as_they_are(features, small_audio):
-    X, y, _ = features
-    options = {"epochs": 2, "band_gain": 0.5, "validation_fraction": 0}
-    usual = small_audio(**options).fit(X, y).keras_classifier_.model_
-    clean = small_audio(**options, clean_statistics=True).fit(X, y).keras_classifier_.model_
-    for one, other in zip(usual.trainable_variables, clean.trainable_variables, strict=True):
-        np.testing.assert_array_equal(convert_to_numpy(one), convert_to_numpy(other))
-    # What the first of them sees follows from the crops alone: here, from the whole clips.
-    name = "audio_block1_shortcut"
-    rows = np.concatenate([X["audio"][:, :, start : start + 50] for start in range(0, 51, 5)])
-    maps = convert_to_numpy(clean.get_layer(name)(clean.get_layer("audio_scaling")(rows)))
-    for network, tolerance in ((clean, 0.02), (usual, None)):
-        norm = network.get_layer(f"{name}_norm")
-        mean, variance = map(convert_to_numpy, (norm.moving_mean, norm.moving_variance))
-        off = np.abs(mean - maps.mean(axis=(0, 1, 2))) / maps.std(axis=(0, 1, 2))
-        assert (off < 0.02).all() == (network is clean)
-        if tolerance:
-            np.testing.assert_allclose(variance, maps.var(axis=(0, 1, 2)), rtol=tolerance)
-        assert norm.momentum == usual.get_layer(f"{name}_norm").momentum > 0
-
-
-@pytest.mark.parametrize(("name", "extent"), [("time_mask", 50), ("frequency_mask", 16)])
-def test_a_mask_over_everything_is_refused(features, small_audio, name, extent):
-    X, y, _ = features
-    with pytest.raises(ValueError, match=rf"{name}={extent} may hide all of the {extent}"):
-        small_audio(**{name: extent}).fit(X, y)
+    "augmentation",
+    [Mixup(alpha=-1), Mixup(domain="waves"), SpecAugment(time_mask=-1), FilterAugment(gain=-1),
+     HorizontalFlip(probability=2), Brightness(limit=2), ModalityDropout(rate=1.0)],
+    ids=str,
+)  # fmt: skip
+def test_parameters_out_of_range_are_named(augmentation):
+    (name,) = (key for key in augmentation.get_params() if f"{key}=" in repr(augmentation))
+    with pytest.raises(ValueError, match=f"'{name}' parameter of {type(augmentation).__name__}"):
+        augmentation.check({"audio": (8, 12, 3)})
 
 
 def frames_of(n_examples=200):
@@ -254,21 +241,19 @@ def frames_of(n_examples=200):
     return rng.integers(0, 256, size=(n_examples, 5, 4, 6, 3)).astype("float32")
 
 
-def test_half_of_the_examples_are_mirrored_whole():
+def test_examples_are_flipped_whole():
     frames = frames_of()
-    given_back = flip_frames({"visual": frames}, np.random.default_rng(0), stream="visual")
-    same = (given_back["visual"] == frames).all(axis=(1, 2, 3, 4))
-    mirrored = (given_back["visual"] == frames[:, :, :, ::-1]).all(axis=(1, 2, 3, 4))
+    flipped = applied(HorizontalFlip(probability=0.3), frames)[0]
+    same = (flipped == frames).all(axis=(1, 2, 3, 4))
+    mirrored = (flipped == frames[:, :, :, ::-1]).all(axis=(1, 2, 3, 4))
     assert (same ^ mirrored).all()
-    assert 0.4 < mirrored.mean() < 0.6
+    assert 0.2 < mirrored.mean() < 0.4
 
 
 def test_brightness_stays_within_its_limit_and_the_range_of_pixels():
     frames = frames_of()
     frames[0, 2] = -1
-    changed = brighten_frames(
-        {"visual": frames}, np.random.default_rng(0), stream="visual", limit=0.3
-    )["visual"]
+    changed = applied(Brightness(limit=0.3), frames)[0]
     assert (changed[0, 2] == -1).all()
     assert changed.max() <= 255
     for before, after in zip(frames[1:], changed[1:], strict=True):
@@ -277,15 +262,16 @@ def test_brightness_stays_within_its_limit_and_the_range_of_pixels():
         np.testing.assert_allclose(factors, factors[0], rtol=1e-5)
 
 
-@given(rate=st.floats(0, 0.9), seed=st.integers(0, 2**31))
+@given(rate=st.floats(0, 0.9), seed=st.integers(0, 2**31), on_frames=st.booleans())
 @settings(max_examples=20, deadline=None)
-def test_streams_are_dropped_whole_and_never_both(rate, seed):
-    inputs = {"audio": np.ones((400, 3, 4, 2), "float32"), "visual": np.ones((400, 5), "float32")}
-    blanks = {"audio": 0.0, "visual": -1.0}
-    dropped = drop_streams(inputs, np.random.default_rng(seed), rate=rate, blanks=blanks)
+def test_modalities_are_dropped_whole_and_never_both(rate, seed, on_frames):
+    shape = (400, 2, 1, 1, 3) if on_frames else (400, 2, 3)
+    inputs = {"audio": np.ones((400, 3, 4, 2), "float32"), "visual": np.ones(shape, "float32")}
+    batch = Batch(inputs, np.ones((400, 2), "float32"))
+    dropped = ModalityDropout(rate=rate)(batch, np.random.default_rng(seed)).inputs
     gone = {}
-    for name, blocks in dropped.items():
-        blank = (blocks == blanks[name]).reshape(400, -1)
+    for name, values in dropped.items():
+        blank = (values == (-1 if values.ndim == 5 else 0)).reshape(400, -1)
         gone[name] = blank.all(axis=1)
         assert (gone[name] == blank.any(axis=1)).all()
     assert not (gone["audio"] & gone["visual"]).any()

@@ -1,0 +1,9 @@
+"""Training of Keras networks on random segments of clips.
+
+`skavsc.training.augmentation` holds the augmentations that the classifiers take; all else here is
+what the classifiers are made of.
+"""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,13 @@
+from . import augmentation as augmentation
+from ._fine_tuning import Backbone as Backbone
+from ._fine_tuning import FineTuning as FineTuning
+from ._fine_tuning import copied as copied
+from ._keras_classifier import SegmentKerasClassifier as SegmentKerasClassifier
+from ._optimizer import Adam as Adam
+from ._segments import ClipFeatures as ClipFeatures
+from ._segments import LabelledClips as LabelledClips
+from ._segments import ModalityFeatures as ModalityFeatures
+from ._segments import TrainingSet as TrainingSet
+from ._trainer import TrainingOptions as TrainingOptions
+from ._trainer import compile_network as compile_network
+from ._trainer import momentum_for as momentum_for

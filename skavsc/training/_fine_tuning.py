@@ -1,0 +1,146 @@
+"""The last stage: a network trained as a whole, with the image network before it or without."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+from sklearn.utils.validation import check_is_fitted
+
+from skavsc.networks import with_backbone
+from skavsc.pretrained import open_keras
+from skavsc.training._backend import default_settings
+from skavsc.training._segments import TrainingSet
+from skavsc.training._trainer import (
+    History,
+    TrainingOptions,
+    compile_network,
+    train_network,
+)
+from skavsc.visual import ImageEmbedder
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """An image network of our own, and what embedders do before and after it.
+
+    Attributes
+    ----------
+    network : keras.Model
+        From preprocessed images to maps or features.
+    pooling : {"avg", "max"} or None
+        The pooling over positions.
+    preprocessing : str
+        The mode of `skavsc.networks.ImagePreprocessing`.
+    """
+
+    network: keras.Model
+    pooling: str | None
+    preprocessing: str
+
+    @classmethod
+    def of(cls, embedder: ImageEmbedder) -> Backbone:
+        """Copy the network of a fitted embedder."""
+        check_is_fitted(embedder)
+        live = open_keras(embedder.network, embedder.weights, embedder.seed_)
+        return cls(copied(live.model), embedder._pooling(live), embedder._preprocessing())
+
+    def before(self, network: keras.Model, image_size: Any) -> keras.Model:
+        """Join the backbone and a network on embeddings to one on frames; layers are shared."""
+        with default_settings():
+            return with_backbone(
+                network,
+                self.network,
+                image_size=image_size,
+                pooling=self.pooling,
+                preprocessing=self.preprocessing,
+            )
+
+    def as_embedder(self, like: ImageEmbedder, frames: Any) -> ImageEmbedder:
+        """Make a fitted embedder of this network with the other parameters of another one."""
+        shared = like.get_params()
+        for own in ("network", "weights", "pooling", "preprocessing"):
+            shared.pop(own, None)
+        return ImageEmbedder(
+            self.network,
+            pooling=like.pooling,
+            preprocessing=self.preprocessing,
+            **shared,
+        ).fit(frames)
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """How a network is trained as a whole after its own stage.
+
+    Attributes
+    ----------
+    learning_rate : float
+        The learning rate at the start.
+    backbone : Backbone or None
+        The image network to train too, on frames.
+    """
+
+    learning_rate: float
+    backbone: Backbone | None
+
+
+def fine_tune(
+    network: keras.Model,
+    training_set: TrainingSet,
+    options: TrainingOptions,
+    fine_tuning: FineTuning,
+    *,
+    initial_epoch: int,
+) -> History:
+    """Train all layers of a network, the frozen ones and the image network included.
+
+    Parameters
+    ----------
+    network : keras.Model
+        The compiled network, which is trained in place.
+    training_set : TrainingSet
+        The clips.
+    options : TrainingOptions
+        How the stage before was trained.
+    fine_tuning : FineTuning
+        What is different now.
+    initial_epoch : int
+        Number of epochs that the network has been trained already.
+
+    Returns
+    -------
+    dict of str to list of float
+        The values after each epoch.
+    """
+    first_rate, loss = float(network.optimizer.learning_rate), network.loss
+    frozen = [layer for layer in network.layers if not layer.trainable]
+    whole, backbone = network, fine_tuning.backbone
+    if backbone is not None:
+        training_set = training_set.on_frames()
+        picture = training_set.train.features.modalities["visual"]
+        # It shares its layers with the network and the backbone, which are thereby trained.
+        whole = backbone.before(network, picture.segment_shape[1:3])
+        frozen.append(backbone.network)
+    for layer in frozen:
+        layer.trainable = True
+    compile_network(whole, fine_tuning.learning_rate, loss)
+    history = train_network(
+        whole,
+        training_set,
+        replace(options, label="fine-tuning", clean_statistics=False),
+        initial_epoch=initial_epoch,
+    )
+    for layer in frozen:
+        layer.trainable = False
+    compile_network(network, first_rate, loss)
+    return history
+
+
+def copied(network: keras.Model) -> keras.Model:
+    """Return a network of the same weights that shares nothing with the given one."""
+    with default_settings():
+        copy = type(network).from_config(network.get_config())
+    copy.set_weights(network.get_weights())
+    return copy

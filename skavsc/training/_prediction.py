@@ -1,0 +1,60 @@
+"""Class probabilities of the segments of clips, without a data set a call."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from skavsc.training._backend import ONE_AT_A_TIME, check_process, without_retracing_warning
+from skavsc.training._batches import network_inputs
+from skavsc.training._segments import ClipFeatures
+
+LARGEST_BATCH = 64
+
+
+def predict_segments(
+    network: keras.Model, features: ClipFeatures, starts_per_second: int = 1
+) -> NDArray[np.float32]:
+    """Predict the class probabilities of every segment of clips.
+
+    Batches are filled up to a power of two, so that a backend that compiles for each shape does
+    so a few times only.
+
+    Parameters
+    ----------
+    network : keras.Model
+        The network.
+    features : ClipFeatures
+        The clips.
+    starts_per_second : int, default=1
+        Number of segments that begin in each second.
+
+    Returns
+    -------
+    ndarray of shape (n_clips, n_starts, n_classes), float32
+        NaN for segments that are not usable.
+    """
+    check_process()
+    step = features.starts_between(starts_per_second)
+    usable = features.usable_starts[:, ::step]
+    n_classes = network.output_shape[-1]
+    probabilities = np.full((*usable.shape, n_classes), np.nan, dtype=np.float32)
+    clips, numbers = np.nonzero(usable)
+    # Keras on TensorFlow calls one function that keeps no state; on others it moves the weights.
+    alone = nullcontext() if keras.backend.backend() == "tensorflow" else ONE_AT_A_TIME
+    for first in range(0, len(clips), LARGEST_BATCH):
+        part = slice(first, first + LARGEST_BATCH)
+        crops = features.crops(clips[part], numbers[part] * step)
+        n_segments = len(clips[part])
+        n_rows = 1 << (n_segments - 1).bit_length()
+        inputs = {
+            name: np.concatenate([values, np.zeros((n_rows - n_segments, *values.shape[1:]), "f4")])
+            for name, values in crops.items()
+        }
+        with alone, without_retracing_warning():
+            predicted = network.predict_on_batch(network_inputs(inputs))
+        probabilities[clips[part], numbers[part]] = predicted[:n_segments]
+    return probabilities

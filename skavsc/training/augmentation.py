@@ -1,0 +1,448 @@
+"""Random changes of the segments that a network is trained on.
+
+A classifier applies the objects in its list ``augmentation`` to every batch, in their order. One
+that is not here derives from `Augmentation` and needs no change anywhere else.
+"""
+
+from __future__ import annotations
+
+from abc import ABCMeta, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+
+from skavsc._sklearn_compat import Interval, StrOptions
+
+__all__ = [
+    "Augmentation",
+    "Batch",
+    "Brightness",
+    "FilterAugment",
+    "HorizontalFlip",
+    "Mixup",
+    "ModalityDropout",
+    "SpecAugment",
+]
+
+#: Where the gain of a random filter is drawn, from the lowest band to the highest.
+N_KNOTS = 5
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Segments to train on.
+
+    Attributes
+    ----------
+    inputs : dict of str to ndarray
+        The segments of each modality: ``audio`` of shape (n_examples, n_bands, n_frames,
+        n_channels), in dB; ``visual`` of shape (n_examples, n_frames, n_features), or frames
+        (n_examples, n_frames, height, width, 3) of 0 to 255.
+    targets : ndarray of shape (n_examples, n_classes)
+        The share of each class in each example.
+    weights : ndarray of shape (n_examples,) or None
+        The weights of the examples.
+    """
+
+    inputs: dict[str, NDArray[np.float32]]
+    targets: NDArray[np.float32]
+    weights: NDArray[np.float32] | None = None
+
+    def with_input(self, name: str, values: NDArray[np.float32]) -> Batch:
+        """Return the batch with the segments of one modality replaced."""
+        return replace(self, inputs={**self.inputs, name: values})
+
+
+class Augmentation(BaseEstimator, metaclass=ABCMeta):
+    """Base of the augmentations.
+
+    A subclass has its parameters in ``__init__``, as any scikit-learn estimator, says what it
+    changes by the two attributes below, and changes batches in ``__call__``.
+
+    Attributes
+    ----------
+    modality : str or None
+        The modality that it changes, ``"audio"`` or ``"visual"``; None for all of them.
+    on_frames : bool
+        Whether it changes frames and not their embeddings, so that it takes part only where an
+        image network is trained.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
+    modality: ClassVar[str | None] = None
+    on_frames: ClassVar[bool] = False
+
+    @abstractmethod
+    def __call__(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        """Return the batch changed, with all that is random drawn from the generator.
+
+        Parameters
+        ----------
+        batch : Batch
+            The segments, which are not to be changed in place.
+        rng : numpy.random.Generator
+            The source of randomness.
+
+        Returns
+        -------
+        Batch
+            The changed segments.
+        """
+
+    def check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Check the parameters before training.
+
+        Parameters
+        ----------
+        shapes : mapping of str to tuple of int
+            The shapes of a segment of each modality.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range or does not fit the segments.
+        """
+        self._validate_params()
+
+
+class Mixup(Augmentation):
+    """Mix each example with another one of its batch, inputs, targets and weights alike.
+
+    Parameters
+    ----------
+    alpha : float, default=0.4
+        Parameter of the beta distribution that the share of each example is drawn from, at
+        least 0; 0 turns mixup off.
+    domain : {"decibels", "power"}, default="decibels"
+        How sound is mixed: ``"decibels"``, the features, scaled to [-1, 1] as the network does,
+        as published; ``"power"``, as two sounds of equal loudness that are heard at once
+        (between-class learning), for features in dB.
+
+    References
+    ----------
+    Zhang et al.: mixup: beyond empirical risk minimization. ICLR 2018, arXiv 1710.09412.
+    Tokozume, Ushiku and Harada: Learning from between-class examples for deep sound recognition.
+    ICLR 2018, arXiv 1711.10282.
+
+    Examples
+    --------
+    >>> from skavsc.classifiers import AudioSceneClassifier
+    >>> classifier = AudioSceneClassifier(augmentation=[Mixup(alpha=0.2)])
+    >>> classifier.set_params(augmentation__mixup__domain="power")
+    AudioSceneClassifier(augmentation=[Mixup(alpha=0.2, domain='power')])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "domain": [StrOptions({"decibels", "power"})],
+    }
+
+    def __init__(self, alpha: float = 0.4, *, domain: str = "decibels") -> None:
+        self.alpha = alpha
+        self.domain = domain
+
+    def __call__(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        """Return the mixed batch."""
+        if self.alpha == 0:
+            return batch
+        n_examples = len(batch.targets)
+        share = rng.beta(self.alpha, self.alpha, size=n_examples)
+        partners = rng.permutation(n_examples)
+        mixed = {}
+        for name, values in batch.inputs.items():
+            if name == "audio" and self.domain == "power":
+                mixed[name] = mix_power(values, partners, share)
+            elif name == "audio":
+                # The network scales each segment before all else; mixed before that, the quieter
+                # of two clips would not count.
+                mixed[name] = mix(scale_blocks(values), partners, share)
+            else:
+                mixed[name] = mix(values, partners, share)
+        weights = None if batch.weights is None else mix(batch.weights, partners, share)
+        return Batch(mixed, mix(batch.targets, partners, share), weights)
+
+
+class SpecAugment(Augmentation):
+    """Mask a run of time frames and a run of bands of each segment of sound.
+
+    What is masked gets the mean of the segment and channel. That value moves with the gain, so
+    that it does not matter whether the network's scaling to [-1, 1] comes before or after; and a
+    channel that is constant, as the difference of a mono recording, stays so.
+
+    Parameters
+    ----------
+    time_mask : int, default=10
+        Maximum number of time frames masked, at least 0 and fewer than ``segment_frames``. How
+        many, and where, is random.
+    frequency_mask : int, default=12
+        Maximum number of bands masked, likewise, fewer than there are.
+
+    References
+    ----------
+    Park et al.: SpecAugment. Interspeech 2019, arXiv 1904.08779.
+
+    Examples
+    --------
+    >>> SpecAugment(time_mask=5, frequency_mask=0)
+    SpecAugment(frequency_mask=0, time_mask=5)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "time_mask": [Interval(Integral, 0, None, closed="left")],
+        "frequency_mask": [Interval(Integral, 0, None, closed="left")],
+    }
+    modality = "audio"
+
+    def __init__(self, *, time_mask: int = 10, frequency_mask: int = 12) -> None:
+        self.time_mask = time_mask
+        self.frequency_mask = frequency_mask
+
+    def check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Check that no mask can hide everything."""
+        super().check(shapes)
+        n_bands, n_frames, _ = shapes["audio"]
+        for name, value, extent, unit in (
+            ("time_mask", self.time_mask, n_frames, "time frames"),
+            ("frequency_mask", self.frequency_mask, n_bands, "bands"),
+        ):
+            if value >= extent:
+                raise ValueError(
+                    f"{name}={value} of SpecAugment may mask all of the {extent} {unit} of a "
+                    f"segment; it must be less than {extent}"
+                )
+
+    def __call__(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        """Return the masked batch."""
+        blocks = batch.inputs["audio"]
+        n_examples, n_bands, n_frames, _ = blocks.shape
+        frames = _runs(rng, n_examples, n_frames, self.time_mask)
+        bands = _runs(rng, n_examples, n_bands, self.frequency_mask)
+        masked = bands[:, :, None, None] | frames[:, None, :, None]
+        means = blocks.mean(axis=(1, 2), keepdims=True)
+        return batch.with_input("audio", np.where(masked, means, blocks))
+
+
+class FilterAugment(Augmentation):
+    """Apply a random smooth filter to each segment of sound, as other devices and places would.
+
+    The gain of the filter is linear between five equally spaced bands, where it is normally
+    distributed around 0, and the same in all time frames and channels (the linear type of
+    FilterAugment). It is measured by the segment's range of values, so that it does not matter
+    whether the network's scaling to [-1, 1] comes before or after. A channel that is constant, as
+    the difference of a mono recording, stays so.
+
+    Parameters
+    ----------
+    gain : float, default=0.15
+        Standard deviation of the gain, as a fraction of the range of the segment's values, at
+        least 0.
+
+    References
+    ----------
+    Nam, Kim and Park: FilterAugment. ICASSP 2022, arXiv 2110.03282.
+
+    Examples
+    --------
+    >>> FilterAugment(gain=0.1)
+    FilterAugment(gain=0.1)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "gain": [Interval(Real, 0, None, closed="left")],
+    }
+    modality = "audio"
+
+    def __init__(self, *, gain: float = 0.15) -> None:
+        self.gain = gain
+
+    def __call__(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        """Return the filtered batch."""
+        blocks = batch.inputs["audio"]
+        n_examples, n_bands, _, _ = blocks.shape
+        knots = rng.normal(0, self.gain, size=(n_examples, N_KNOTS))
+        positions = np.linspace(0, N_KNOTS - 1, n_bands)
+        gains = np.stack([np.interp(positions, np.arange(N_KNOTS), row) for row in knots])
+        extent = np.ptp(blocks, axis=(1, 2, 3), keepdims=True)
+        filtered = blocks + extent * gains[:, :, None, None].astype(np.float32)
+        constant = np.ptp(blocks, axis=(1, 2), keepdims=True) == 0
+        return batch.with_input("audio", np.where(constant, blocks, filtered))
+
+
+class HorizontalFlip(Augmentation):
+    """Flip the frames of some examples, left to right, all frames of one example alike.
+
+    It changes frames, so that it takes part only where ``fine_tune="all"`` trains the image
+    network.
+
+    Parameters
+    ----------
+    probability : float, default=0.5
+        Probability that an example is flipped, in [0, 1].
+
+    Examples
+    --------
+    >>> HorizontalFlip(probability=0.3)
+    HorizontalFlip(probability=0.3)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "probability": [Interval(Real, 0, 1, closed="both")],
+    }
+    modality = "visual"
+    on_frames = True
+
+    def __init__(self, *, probability: float = 0.5) -> None:
+        self.probability = probability
+
+    def __call__(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        """Return the batch with some examples flipped."""
+        frames = batch.inputs["visual"]
+        flipped = _each(rng.random(len(frames)) < self.probability, frames)
+        return batch.with_input("visual", np.where(flipped, frames[..., ::-1, :], frames))
+
+
+class Brightness(Augmentation):
+    """Multiply the frames of each example by a random factor around 1.
+
+    Values stay within 0 to 255. It changes frames, so that it takes part only where
+    ``fine_tune="all"`` trains the image network.
+
+    Parameters
+    ----------
+    limit : float, default=0.2
+        The factor is uniformly distributed within 1 +/- limit, in [0, 1].
+
+    Examples
+    --------
+    >>> Brightness(limit=0.3)
+    Brightness(limit=0.3)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "limit": [Interval(Real, 0, 1, closed="both")],
+    }
+    modality = "visual"
+    on_frames = True
+
+    def __init__(self, *, limit: float = 0.2) -> None:
+        self.limit = limit
+
+    def __call__(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        """Return the batch made brighter or darker."""
+        frames = batch.inputs["visual"]
+        factors = rng.uniform(1 - self.limit, 1 + self.limit, size=len(frames))
+        brighter = np.minimum(_each(factors.astype(frames.dtype), frames) * frames, 255)
+        # Negative frames stand for missing ones.
+        return batch.with_input("visual", np.where(frames >= 0, brighter, frames))
+
+
+class ModalityDropout(Augmentation):
+    """Replace one modality of some examples by what stands for a missing one.
+
+    That is 0 throughout, which is the middle of the scale of the sound and no features of the
+    picture, or -1 for frames. `skavsc.classifiers.SECRNNClassifier` applies it where its
+    ``modality_dropout`` says so.
+
+    Parameters
+    ----------
+    rate : float, default=0.3
+        Probability that an example loses one of its modalities, each of them alike, in [0, 1).
+
+    Examples
+    --------
+    >>> ModalityDropout(rate=0.5)
+    ModalityDropout(rate=0.5)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "rate": [Interval(Real, 0, 1, closed="left")],
+    }
+
+    def __init__(self, *, rate: float = 0.3) -> None:
+        self.rate = rate
+
+    def __call__(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        """Return the batch with some modalities replaced."""
+        n_examples, names = len(batch.targets), list(batch.inputs)
+        lost = np.where(
+            rng.random(n_examples) < self.rate, rng.integers(len(names), size=n_examples), -1
+        )
+        inputs = {
+            # Frames have five axes, embeddings three.
+            name: np.where(
+                _each(lost == index, values), np.float32(-1 if values.ndim == 5 else 0), values
+            )
+            for index, (name, values) in enumerate(batch.inputs.items())
+        }
+        return replace(batch, inputs=inputs)
+
+
+def scale_blocks(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale each block to [-1, 1] as the first layer of the audio network does."""
+    axes = tuple(range(1, blocks.ndim))
+    low = blocks.min(axis=axes, keepdims=True)
+    extent = blocks.max(axis=axes, keepdims=True) - low
+    # In place: a batch is larger than the caches.
+    scaled = (blocks - low).astype(np.float32, copy=False)
+    scaled *= 2
+    scaled /= np.where(extent > 0, extent, 1)
+    scaled -= 1
+    scaled[extent.ravel() == 0] = 0
+    return scaled
+
+
+def mix(values: NDArray[Any], partners: NDArray[np.intp], share: NDArray[Any]) -> NDArray[Any]:
+    """Mix each example with its partner: ``share`` of the one, the rest of the other."""
+    share = _each(share, values).astype(values.dtype)
+    mixture = values[partners]
+    mixture *= 1 - share
+    mixture += share * values
+    return mixture
+
+
+def mix_power(
+    blocks: NDArray[np.float32], partners: NDArray[np.intp], share: NDArray[Any]
+) -> NDArray[np.float32]:
+    """Mix each block with its partner as two sounds that are heard at once.
+
+    Both are brought to the same mean power, and their amplitudes are weighted by the shares;
+    powers of independent sounds add up.
+
+    Parameters
+    ----------
+    blocks : ndarray of shape (n_examples, n_bands, n_frames, n_channels)
+        In dB.
+    partners : ndarray of shape (n_examples,), int
+        The block that each is mixed with.
+    share : ndarray of shape (n_examples,)
+        The weight of the block itself, in [0, 1]; the rest is the partner's.
+
+    Returns
+    -------
+    ndarray of the shape of blocks, float32
+        In dB, of mean power about 1.
+    """
+    power = 10 ** (np.asarray(blocks, dtype=np.float64) / 10)
+    power /= power.mean(axis=(1, 2, 3), keepdims=True)
+    own, other = _each(share**2, blocks), _each((1 - share) ** 2, blocks)
+    mixture = (own * power + other * power[partners]) / (own + other)
+    return (10 * np.log10(mixture)).astype(np.float32)
+
+
+def _each(values: NDArray[Any], blocks: NDArray[Any]) -> NDArray[Any]:
+    """Reshape one value an example to broadcast over the blocks."""
+    return values.reshape(-1, *[1] * (blocks.ndim - 1))
+
+
+def _runs(rng: np.random.Generator, n: int, length: int, longest: int) -> NDArray[np.bool_]:
+    """Mark one run of up to ``longest`` in each of n rows of ``length``."""
+    widths = rng.integers(longest, size=n, endpoint=True)
+    starts = rng.integers(length - widths, endpoint=True)
+    positions = np.arange(length)
+    after_start: NDArray[np.bool_] = positions >= starts[:, None]
+    return after_start & (positions < (starts + widths)[:, None])

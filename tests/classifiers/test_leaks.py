@@ -1,0 +1,53 @@
+"""Nothing of a fit stays in memory but what the classifier holds."""
+
+import gc
+import weakref
+from collections import Counter
+
+import numpy as np
+
+
+def live(*names):
+    """Count the objects of these types, and of what derives from them."""
+    gc.collect()
+    kinds = Counter(base.__name__ for o in gc.get_objects() for base in type(o).__mro__)
+    return [kinds[name] for name in names]
+
+
+class Features(np.ndarray):
+    """An array that can be referred to weakly."""
+
+
+def test_graphs_and_features_go_with_the_classifier(features, small_visual):
+    X, y, _ = features
+    options = {"epochs": 1, "validation_fraction": 0.3}
+    small_visual(**options).fit(X, y).predict(X)
+    # TensorFlow's graphs; on other backends there are none.
+    before = live("FuncGraph", "Model")
+    given = X["visual"].view(Features).copy()
+    classifier = small_visual(**options).fit(given, y)
+    classifier.predict(given)
+    seen, network = weakref.ref(given), weakref.ref(classifier.keras_classifier_.model_)
+    del given
+    gc.collect()
+    assert seen() is None
+    del classifier
+    assert live("FuncGraph", "Model") == before
+    assert network() is None
+
+
+def test_a_network_of_the_user_survives_other_fits(features, small_visual):
+    import keras
+
+    X, y, _ = features
+    theirs = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation="softmax")])
+    theirs.compile("adam", "categorical_crossentropy")
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(8, 4)).astype("float32")
+    targets = np.eye(2, dtype="float32")[np.arange(8) % 2]
+    theirs.fit(inputs, targets, verbose=0)
+    expected = theirs.predict(inputs, verbose=0)
+    small_visual(epochs=1).fit(X, y).predict(X)
+    np.testing.assert_array_equal(theirs.predict(inputs, verbose=0), expected)
+    theirs.fit(inputs, targets, verbose=0)
+    assert not np.array_equal(theirs.predict(inputs, verbose=0), expected)
