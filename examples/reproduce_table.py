@@ -137,7 +137,9 @@ def main() -> None:
             keep(fitted)(visual, frames[train], clips.y[train], clips.groups[train])
         )
     framework = SECRNNClassifier(
-        AudioSceneClassifier(augmentation=[Mixup(), FilterAugment(gain=0)]).set_params(**options.audio),
+        AudioSceneClassifier(augmentation=[Mixup(), FilterAugment(gain=0)]).set_params(
+            **options.audio
+        ),
         visual,
         random_state=options.seed,
         **options.fusion,

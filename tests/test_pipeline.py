@@ -67,10 +67,8 @@ def both_modalities():
 
 def small_networks():
     return (
-        AudioSceneClassifier(filters=(4, 4, 4), epochs=15, learning_rate=0.02, random_state=0),
-        VisualSceneClassifier(
-            units=4, epochs=15, learning_rate=0.02, scale_frames=True, random_state=0
-        ),
+        AudioSceneClassifier(filters=(4, 4, 4), epochs=15, learning_rate=0.02),
+        VisualSceneClassifier(units=4, epochs=15, learning_rate=0.02, scale_frames=True),
     )
 
 
@@ -141,7 +139,7 @@ def test_joblib_file_of_framework_pipeline_in_a_fresh_process(scenes, tmp_path):
 
 
 def test_late_fusion_predicts_clips_that_lost_a_stream(scenes, tmp_path):
-    audio, visual = small_networks()
+    audio, visual = (part.set_params(random_state=0) for part in small_networks())
     fusion = LateFusionClassifier([("audio", audio), ("visual", visual)], cv=2)
     pipeline = Pipeline([("features", both_modalities()), ("classifier", fusion)])
     pipeline.fit(scenes.X, scenes.y, classifier__groups=scenes.groups)
@@ -174,6 +172,7 @@ def weights_moved(embedder, trained):
 
 def test_visual_network_is_trained_from_films_in_cross_validation(scenes, small_embedder):
     visual = small_networks()[1].set_params(
+        random_state=0,
         units=8,
         epochs=40,
         embedder=small_embedder,

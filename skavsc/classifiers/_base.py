@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -53,6 +54,7 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         "verbose": ["verbose"],
     }
 
+    augmentation: Sequence[Augmentation] | str
     #: The modality of X that the classifier takes, "audio" or "visual"; None for all of X.
     modality: ClassVar[str | None]
     # What the network is called in messages.
@@ -262,7 +264,8 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         check_is_fitted(self)
         features = self._features(X, reset=False)
         segments = self.keras_classifier_.predict_segments(features, self.starts_per_second)
-        require_present(~np.isnan(segments[..., 0]).all(axis=1), self._label)
+        present: NDArray[np.bool_] = np.any(~np.isnan(segments[..., 0]), axis=1)
+        require_present(present, self._label)
         return average_segments(segments, self.clip_average)
 
     def predict(self, X: Any) -> NDArray[Any]:

@@ -169,10 +169,8 @@ def check_weights(
     return present, weights.astype(np.float32)
 
 
-def usable_rows(
-    clips: ClipFeatures, present: NDArray[np.bool_], label: str
-) -> NDArray[np.intp]:
-    """Return the present clips with a whole segment; warn of the others, raise if there are none."""
+def usable_rows(clips: ClipFeatures, present: NDArray[np.bool_], label: str) -> NDArray[np.intp]:
+    """Return the present clips with a whole segment; warn of those without."""
     usable = clips.usable_segments.any(axis=1)
     if not usable[present].any():
         raise MissingModalityError(f"no clip has a whole second of {label}: all hold NaN")

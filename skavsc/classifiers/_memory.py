@@ -57,7 +57,9 @@ def train_or_recall(
     # joblib's Memory takes no other path-like than str and Path.
     memory = check_memory(os.fspath(memory) if isinstance(memory, os.PathLike) else memory)
     recall = memory.cache(_trained, ignore=["classifier", "train"])
-    outcome = recall(description(classifier), environment(), training_set, options, classifier, train)
+    outcome = recall(
+        description(classifier), environment(), training_set, options, classifier, train
+    )
     for name, value in outcome.items():
         setattr(classifier, name, value)
 

@@ -326,7 +326,7 @@ class SECRNNClassifier(FrameClassifier):
         self.visual_ = self._subclassifier("visual", self.visual, VisualSceneClassifier)
         super()._begin(X)
         own = getattr(self.visual_, "embedder_", None)
-        if None not in (own, self.embedder) and own.digest_ != self.embedder_.digest_:
+        if own and self.embedder and own.digest_ != self.embedder_.digest_:
             raise ValueError(
                 f"embedder={self.embedder!r}, but the frozen visual classifier was trained on the "
                 "embeddings of another one; pass "
@@ -404,7 +404,11 @@ class SECRNNClassifier(FrameClassifier):
     ) -> None:
         """Train one network, or take it from the memory."""
         train = super()._train if classifier is self else classifier._train
-        options = {"going_on": going_on, "epochs": epochs, "further_augmentation": dropout}
+        options: dict[str, Any] = {
+            "going_on": going_on,
+            "epochs": epochs,
+            "further_augmentation": dropout,
+        }
         if self.memory is None or (going_on and classifier._has_network()):
             train(training_set, **options)
         else:

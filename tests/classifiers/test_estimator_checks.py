@@ -113,7 +113,9 @@ def test_weights_count_as_repetitions_in_expectation(features, small_visual):
     weighted = small_visual(**options).fit(still, y, weight)
     repeated = small_visual(**options).fit(np.repeat(still, weight), np.repeat(y, weight))
     np.testing.assert_allclose(
-        weighted.history_["loss"][0] * (weight > 0).sum() / weight.sum(), repeated.history_["loss"][0], rtol=1e-4
+        weighted.history_["loss"][0] * (weight > 0).sum() / weight.sum(),
+        repeated.history_["loss"][0],
+        rtol=1e-4,
     )
 
 

@@ -13,6 +13,7 @@ from skavsc.exceptions import MediaNotFoundError
 from skavsc.pretrained import open_keras
 from skavsc.visual import ImageEmbedder, LazyFrames, VGGPlacesEmbedder
 from skavsc.training.augmentation import Brightness, HorizontalFlip
+from skavsc.visual import ImageEmbedder, LazyFrames, VGGPlacesEmbedder
 
 pytestmark = pytest.mark.filterwarnings("ignore::skavsc.exceptions.UntrainedWeightsWarning")
 
@@ -156,9 +157,7 @@ def test_a_frozen_part_brings_the_image_network_that_was_trained(filmed, on_fram
     embeddings = tuned_visual.embedder_.transform(X["visual"])
     with_embeddings = np.empty(12, [("audio", X.dtype["audio"]), ("visual", "f4", (5, 8))])
     with_embeddings["audio"], with_embeddings["visual"] = X["audio"], embeddings
-    alone = clone(framework).set_params(
-        audio=FrozenEstimator(framework.audio_), embedder=None
-    )
+    alone = clone(framework).set_params(audio=FrozenEstimator(framework.audio_), embedder=None)
     alone.fit(with_embeddings, y)
     np.testing.assert_array_equal(alone.predict_proba(with_embeddings), framework.predict_proba(X))
     # What is trained in the last step is the framework's own.
@@ -186,5 +185,7 @@ def test_what_is_usable_is_told_without_decoding(filmed, on_frames, tuned_visual
 
 def test_a_framework_has_one_embedder(filmed, on_frames, tuned_visual):
     framework = on_frames().set_params(visual=FrozenEstimator(tuned_visual))
-    with pytest.raises(ValueError, match=r"trained on the embeddings of another one; pass embedder=Froz"):
+    with pytest.raises(
+        ValueError, match=r"trained on the embeddings of another one; pass embedder=Froz"
+    ):
         framework.fit(*filmed)

@@ -80,7 +80,9 @@ def test_the_best_weights_are_kept_with_a_warning(network, training_set):
         # Late, as batches are made ahead of the epoch that is trained on.
         history = train_network(network, training_set, options(PressCtrlC(at=60)))
     assert 1 <= len(history["loss"]) < 500
-    segments = training_set.validation.features.crops(np.arange(9, 12).repeat(2), np.tile([0, 5], 3))
+    segments = training_set.validation.features.crops(
+        np.arange(9, 12).repeat(2), np.tile([0, 5], 3)
+    )
     losses = keras.losses.categorical_crossentropy(
         training_set.validation.targets(np.arange(2))[9:].repeat(2, axis=0),
         network(segments["visual"]),

@@ -116,9 +116,7 @@ def test_what_is_missing_is_blank():
     embeddings = np.zeros((2, 10, 4), dtype="float32")
     embeddings[0] = np.nan
     frames = FrameFeatures(embeddings, 5, frames=[None, Film(10)])
-    clips = ClipFeatures(
-        {"audio": ModalityFeatures(audio, 5), "visual": frames}, any_modality=True
-    )
+    clips = ClipFeatures({"audio": ModalityFeatures(audio, 5), "visual": frames}, any_modality=True)
     assert clips.usable_segments.all()
     cut = clips.crops(np.array([0, 1]), np.array([5, 5]))
     assert (cut["audio"][0] == 1).all()
