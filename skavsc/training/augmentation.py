@@ -54,7 +54,20 @@ class Batch:
     weights: NDArray[np.float32] | None = None
 
     def with_input(self, name: str, values: NDArray[np.float32]) -> Batch:
-        """Return the batch with the segments of one modality replaced."""
+        """Replace the segments of one modality.
+
+        Parameters
+        ----------
+        name : str
+            The modality.
+        values : ndarray
+            Its new segments.
+
+        Returns
+        -------
+        Batch
+            The changed batch.
+        """
         return replace(self, inputs={**self.inputs, name: values})
 
 
@@ -203,7 +216,18 @@ class SpecAugment(Augmentation):
         self.frequency_mask = frequency_mask
 
     def check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Check that no mask can hide everything."""
+        """Check that no mask can hide everything.
+
+        Parameters
+        ----------
+        shapes : mapping of str to tuple of int
+            The shapes of a segment of each modality.
+
+        Raises
+        ------
+        ValueError
+            If a mask may be as wide as the segment.
+        """
         super().check(shapes)
         n_bands, n_frames, _ = shapes["audio"]
         for name, value, extent, unit in (
@@ -383,7 +407,18 @@ class ModalityDropout(Augmentation):
 
 
 def scale_blocks(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scale each block to [-1, 1] as the first layer of the audio network does."""
+    """Scale each block to [-1, 1] as the first layer of the audio network does.
+
+    Parameters
+    ----------
+    blocks : ndarray of shape (n_examples, ...)
+        The blocks.
+
+    Returns
+    -------
+    ndarray of the shape of blocks, float32
+        The scaled blocks; a constant one is 0.
+    """
     axes = tuple(range(1, blocks.ndim))
     low = blocks.min(axis=axes, keepdims=True)
     extent = blocks.max(axis=axes, keepdims=True) - low
@@ -397,7 +432,22 @@ def scale_blocks(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def mix(values: NDArray[Any], partners: NDArray[np.intp], share: NDArray[Any]) -> NDArray[Any]:
-    """Mix each example with its partner: ``share`` of the one, the rest of the other."""
+    """Mix each example with its partner.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_examples, ...)
+        The examples.
+    partners : ndarray of shape (n_examples,), int
+        The example that each is mixed with.
+    share : ndarray of shape (n_examples,)
+        The weight of the example itself, in [0, 1]; the rest is the partner's.
+
+    Returns
+    -------
+    ndarray of the shape of values
+        The mixtures.
+    """
     share = _each(share, values).astype(values.dtype)
     mixture = values[partners]
     mixture *= 1 - share
