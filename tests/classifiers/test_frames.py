@@ -11,7 +11,6 @@ from sklearn.frozen import FrozenEstimator
 
 from skavsc.exceptions import MediaNotFoundError
 from skavsc.pretrained import open_keras
-from skavsc.visual import ImageEmbedder, LazyFrames, VGGPlacesEmbedder
 from skavsc.training.augmentation import Brightness, HorizontalFlip
 from skavsc.visual import ImageEmbedder, LazyFrames, VGGPlacesEmbedder
 
