@@ -9,19 +9,17 @@ from numpy.typing import NDArray
 
 from skavsc.datasets._rendering._drawing import (
     Image,
+    Mover,
+    Painter,
+    a_number,
     draw_building,
     draw_tree,
     gradient,
     mixed,
+    panning,
     polygon,
     rectangle,
     varied,
-)
-from skavsc.datasets._rendering._movers import (
-    Mover,
-    Painter,
-    a_number,
-    panning,
     walkers,
 )
 

@@ -9,18 +9,16 @@ from numpy.random import Generator
 from skavsc.datasets._rendering._drawing import (
     Colour,
     Image,
+    Painter,
+    a_number,
     draw_building,
     draw_tree,
     gradient,
     mixed,
-    polygon,
-    varied,
-)
-from skavsc.datasets._rendering._movers import (
-    Painter,
-    a_number,
     panning,
     passing_cars,
+    polygon,
+    varied,
     walkers,
 )
 

@@ -19,7 +19,7 @@ Texture = Callable[[Generator, int, int, float], Sound]
 def _mono_noise(
     rng: Generator, n: int, rate: int, *bands: tuple[float, float]
 ) -> NDArray[np.float64]:
-    """Make unit noise in one or more bands (low, high) with soft edges, 12 dB an octave."""
+    """Generate unit noise in one or more bands (low, high) with soft edges, 12 dB an octave."""
     size = next_fast_len(n, real=True)
     frequency = np.maximum(rfftfreq(size, 1 / rate), 1.0)
     power = np.zeros(frequency.size)
@@ -33,7 +33,7 @@ def _mono_noise(
 def stereo_noise(
     rng: Generator, n: int, rate: int, low: float, high: float, correlated: float = 0.5
 ) -> Sound:
-    """Make unit noise in a band, of a given correlation between left and right."""
+    """Generate unit noise in a band, of a given correlation between left and right."""
     middle = np.sqrt((1 + correlated) / 2) * _mono_noise(rng, n, rate, (low, high))
     side = np.sqrt((1 - correlated) / 2) * _mono_noise(rng, n, rate, (low, high))
     return np.stack([middle + side, middle - side])
