@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from numbers import Integral, Number, Real
 from typing import Any, Literal
@@ -324,6 +325,10 @@ def _sources(X: Any) -> list[Any]:
         raise TypeError("X is a sparse matrix; waveforms must be dense, use X.toarray()")
     if hasattr(X, "__array__") and not hasattr(X, "__iter__"):
         X = np.asarray(X)
+    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 2 and X.shape[1] > 1:
+        # Waveforms of equal length, unless they are several columns of paths.
+        with contextlib.suppress(TypeError, ValueError):
+            X = X.astype(np.float64)
     sources = clip_sources(X, "audio")
     for number, source in enumerate(sources):
         if isinstance(source, Number | np.generic | bytes) and not isinstance(source, str):

@@ -6,5 +6,6 @@ from ._backbones import vgg16_base as vgg16_base
 from ._fusion import fusion_network as fusion_network
 from ._layers import BlockScaling as BlockScaling
 from ._layers import MeanOfScores as MeanOfScores
+from ._transformer import transformer_network as transformer_network
 from ._visual import visual_network as visual_network
 from ._visual import with_backbone as with_backbone

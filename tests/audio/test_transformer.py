@@ -274,7 +274,7 @@ class TestSound:
             (np.zeros(16_000, dtype=complex), "signed integers"),
             (np.zeros(1), "less than one window"),
             ((np.zeros(16_000), 0), "must be positive"),
-            (np.array(["a", object()], dtype=object), "not an array of numbers"),
+            (np.array([0.5, object()], dtype=object), "not an array of numbers"),
         ],
     )
     def test_unusable_waveforms(self, transformer, waveform, cause):
