@@ -114,6 +114,8 @@ def is_cut_off(file: BinaryIO) -> bool:
         length = int.from_bytes(head[8:12], "big")
         announced = int.from_bytes(head[4:8], "big") + length
         return length not in (0, 0xFFFFFFFF) and announced > size + _SLACK
+    if head[:4] == b"caff":
+        return _caf_end(number, size) > size + _SLACK
     if head[:4] == b"\x1aE\xdf\xa3":
         return _ebml_end(number, size) > size
     if head[4:8] in (b"ftyp", b"styp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide"):
@@ -131,6 +133,16 @@ def _chunks_end(number: int, size: int, order: Any) -> int:
         if head[:4] not in (b"RIFF", b"RIFX", b"FORM") or length in (0, 0xFFFFFFFF):
             break
         end += 8 + length
+    return end
+
+
+def _caf_end(number: int, size: int) -> int:
+    end = 8
+    while end + 12 <= size:
+        length = int.from_bytes(os.pread(number, 12, end)[4:], "big", signed=True)
+        if length < 0:  # to the end of the file
+            return 0
+        end += 12 + length
     return end
 
 

@@ -137,7 +137,7 @@ def _read_container(
         limits.check_rate(context.sample_rate, len(names))
     clock = Clock(container, stream, picture)
     resampler, track = Resampler(), _Track(limits)
-    complete = False
+    started = complete = False
 
     def frames() -> Iterator[Any]:
         for packet in clock.packets(deadline, damage):
@@ -149,8 +149,12 @@ def _read_container(
         start = None
         parts = resampler.convert(frame)
         if frame.pts is not None:
+            if picture is None and not started:
+                # Some codecs give no sound for their first packet.
+                clock.zero = max(clock.zero, frame.pts * frame.time_base)
             seconds = frame.pts * frame.time_base - clock.zero
             start = round(seconds * resampler.rate)
+        started = True
         for samples in parts:
             complete = track.add(start, samples, resampler.rate)
             start = None
@@ -293,9 +297,10 @@ def read_sound(
     as default, of the program from which ``read_frames`` takes the picture.
 
     *Clock*: time 0 is where the earlier of picture and sound begins, so that they share one
-    clock. A sound track that begins later is preceded by silence. Where time stamps jump ahead
-    by more than 10 ms, or have run ahead by more than 100 ms, silence is inserted; if the next
-    stamps contradict it, it is taken back. Parts of joined files follow one another.
+    clock. A sound track that begins later than the picture is preceded by silence. Where time
+    stamps jump ahead by more than 10 ms, or have run ahead by more than 100 ms, silence is
+    inserted; if the next stamps contradict it, it is taken back. Parts of joined files follow
+    one another.
 
     *Mixing*: channels are mixed by their names, with the coefficients of ITU-R BS.775 as
     implemented in libswresample: left = FL + 0.7071 FC + 0.7071 BL (or SL) + 0.5 BC, right

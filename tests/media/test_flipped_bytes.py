@@ -13,16 +13,18 @@ from skavsc.media import write_clip
 # One line an attempt, written before it, so that the last one names the file that crashed.
 EXTRACT = """
 import sys
+import warnings
 import numpy as np
 from skavsc.audio import GammatoneMelTransformer
 from skavsc.exceptions import MediaError
 from skavsc.visual import VideoFrameSampler
 
+warnings.simplefilter("ignore")
 sound = GammatoneMelTransformer("mel", sample_rate=16_000, duration=1.0)
 picture = VideoFrameSampler(fps=5, size=32, duration=1.0)
 for path in sys.argv[1:]:
     for kind in ["sound", "picture"]:
-        if kind == "picture" and not path.endswith(("mp4", "mkv")):
+        if kind == "picture" and not path.endswith(("mp4", "mkv", "ts", "avi", "webm")):
             continue
         print(path, kind, end=" ", flush=True)
         try:
@@ -53,27 +55,49 @@ def sources(tmp_path_factory, make_tones, make_frames):
     """Small files of 0.5 s: (name, content)."""
     folder = tmp_path_factory.mktemp("sources")
     sound = make_tones(0.5)
-    paths = [folder / f"whole.{suffix}" for suffix in ("wav", "flac", "ogg", "mp4", "mkv")]
+    paths = [
+        folder / f"whole.{suffix}"
+        for suffix in ("wav", "flac", "ogg", "mp4", "mkv", "ts", "avi", "webm")
+    ]
     for path in paths[:3]:
         soundfile.write(path, sound.T, 48_000)
     for path in paths[3:]:
-        write_clip(path, make_frames(0.5), 25, sound=sound)
+        codecs = {
+            ".avi": {"picture_codec": "mpeg4", "sound_codec": "mp2"},
+            ".webm": {"picture_codec": "libvpx", "sound_codec": "libopus"},
+        }.get(path.suffix, {})
+        write_clip(path, make_frames(0.5), 25, sound=sound, **codecs)
     return [(path.name, np.fromfile(path, dtype=np.uint8)) for path in paths]
 
 
 def damaged(content, number, rng):
-    """Flip a few bytes, mostly near the beginning, where they do most harm."""
+    """Flip a few bytes, mostly near the beginning, where they do most harm.
+
+    A quarter is cut, loses a block or has two blocks exchanged instead.
+    """
     content = content.copy()
+    if number % 4 == 3:
+        first, second, length = rng.integers(1, content.size // 2, 3)
+        if number % 3 == 0:
+            return content[: max(first, 50)]
+        if number % 3 == 1:
+            return np.delete(content, np.s_[first : first + length])
+        length = min(length, content.size // 4)
+        block = content[first : first + length].copy()
+        content[first : first + length] = content[second : second + length]
+        content[second : second + length] = block
+        return content
     reach = content.size if number % 2 else min(500, content.size)
     where = rng.integers(0, reach, size=rng.integers(1, 10))
     content[where] ^= rng.integers(1, 256, size=where.size, dtype=np.uint8)
     return content
 
 
-def test_flipped_bytes(tmp_path, sources):
-    rng = np.random.default_rng(0)
+@pytest.mark.parametrize("n_files", [120, pytest.param(3000, marks=pytest.mark.slow)])
+def test_flipped_bytes(tmp_path, sources, n_files):
+    rng = np.random.default_rng(n_files)
     paths = []
-    for number in range(200):
+    for number in range(n_files):
         name, content = sources[number % len(sources)]
         paths.append(tmp_path / f"{number}-{name}")
         damaged(content, number // len(sources), rng).tofile(paths[-1])
@@ -81,13 +105,14 @@ def test_flipped_bytes(tmp_path, sources):
         [sys.executable, "-c", EXTRACT, *map(str, paths)],
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=600,
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, (done.stdout[-300:], done.stderr[-2000:])
+    n_videos = sum(name.endswith(("mp4", "mkv", "ts", "avi", "webm")) for name, _ in sources)
     outcomes = [line.split() for line in done.stdout.splitlines()]
-    assert len(outcomes) == 200 + 80
+    assert len(outcomes) == n_files + n_files * n_videos // len(sources)
     for kind in ("sound", "picture"):
         lengths = [int(n_frames) for _, its_kind, n_frames in outcomes if its_kind == kind]
         # Both happen often: damage that is noticed, and damage that is survived.

@@ -1,6 +1,8 @@
 """Frames at regular instants: OpenCV's pixels, true time stamps, and files that are no videos."""
 
 import os
+import shutil
+import struct
 import subprocess
 import sys
 from fractions import Fraction
@@ -401,3 +403,49 @@ def test_flipped_bytes_neither_crash_nor_hang(tmp_path):
     read, failed = map(int, done.stdout.split())
     assert read + failed == 100
     assert failed > 0
+
+
+# Turned and mirrored pictures.
+
+MATRICES = {
+    # The display matrix (a, b; c, d) of ISO 14496-12 and what it does to an image.
+    "as it is": ((1, 0, 0, 1), lambda image: image),
+    "90": ((0, 1, -1, 0), lambda image: np.rot90(image, -1)),
+    "180": ((-1, 0, 0, -1), lambda image: np.rot90(image, 2)),
+    "270": ((0, -1, 1, 0), lambda image: np.rot90(image)),
+    "mirrored": ((-1, 0, 0, 1), lambda image: image[:, ::-1]),
+    "upside down": ((1, 0, 0, -1), lambda image: image[::-1]),
+    "mirrored and 90": ((0, 1, 1, 0), lambda image: image.transpose(1, 0, 2)),
+    "mirrored and 270": ((0, -1, -1, 0), lambda image: np.rot90(image, 2).transpose(1, 0, 2)),
+}
+
+
+@pytest.fixture(scope="module")
+def turned(tmp_path_factory):
+    """An mp4 for each display matrix, written into its track header."""
+    folder = tmp_path_factory.mktemp("turned")
+    path = folder / "plain.mp4"
+    write_raw(path, textured(5, 48, 64), 5, "libx264", "yuv420p")
+    content = path.read_bytes()
+    at = content.index(b"tkhd") + 4 + 40  # version 0: the matrix follows 40 bytes
+    for name, ((a, b, c, d), _) in MATRICES.items():
+        matrix = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+        (folder / f"{name}.mp4").write_bytes(content[:at] + matrix + content[at + 36 :])
+    return folder
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_display_matrix(turned, name):
+    expected = [MATRICES[name][1](image) for image in opencv_frames(turned / "plain.mp4")]
+    np.testing.assert_array_equal(read_frames(turned / f"{name}.mp4", fps=5), expected)
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg command")
+@pytest.mark.parametrize("name", MATRICES)
+def test_display_matrix_as_the_ffmpeg_command(turned, name):
+    frames = read_frames(turned / f"{name}.mp4", fps=5)
+    command = ["ffmpeg", "-v", "error", "-i", f"{name}.mp4", "-f", "rawvideo", "-pix_fmt", "rgb24"]
+    raw = subprocess.run([*command, "-"], check=True, cwd=turned, capture_output=True).stdout
+    expected = np.frombuffer(raw, np.uint8).reshape(frames.shape)
+    # Colours are converted and turned in another order, so that they differ a little.
+    assert np.abs(frames.astype(int) - expected).mean() < 2
