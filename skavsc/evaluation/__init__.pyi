@@ -1,9 +1,12 @@
 from ._clip_displays import ClipDisplay as ClipDisplay
 from ._clip_displays import TrainingDisplay as TrainingDisplay
 from ._comparison import compare_scenes as compare_scenes
+from ._complexity import complexity_report as complexity_report
 from ._displays import ClassAccuracyDisplay as ClassAccuracyDisplay
 from ._displays import ReliabilityDisplay as ReliabilityDisplay
 from ._displays import SceneConfusionDisplay as SceneConfusionDisplay
+from ._explanation import grad_cam as grad_cam
+from ._explanation import occlusion_importance as occlusion_importance
 from ._html import write_report as write_report
 from ._metrics import accuracy_interval as accuracy_interval
 from ._metrics import class_log_loss as class_log_loss

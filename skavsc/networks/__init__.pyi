@@ -1,3 +1,4 @@
+from ._audio import AUDIO_TAP as AUDIO_TAP
 from ._audio import audio_network as audio_network
 from ._backbones import ImagePreprocessing as ImagePreprocessing
 from ._backbones import colours as colours
@@ -7,5 +8,6 @@ from ._fusion import fusion_network as fusion_network
 from ._layers import BlockScaling as BlockScaling
 from ._layers import MeanOfScores as MeanOfScores
 from ._transformer import transformer_network as transformer_network
+from ._visual import VISUAL_TAP as VISUAL_TAP
 from ._visual import visual_network as visual_network
 from ._visual import with_backbone as with_backbone
