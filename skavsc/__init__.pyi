@@ -7,8 +7,11 @@ from . import fusion as fusion
 from . import media as media
 from . import networks as networks
 from . import pooling as pooling
+from . import pretrained as pretrained
+from . import recipes as recipes
 from . import training as training
 from . import visual as visual
+from .audio import AudioEmbedder as AudioEmbedder
 from .audio import GammatoneMelTransformer as GammatoneMelTransformer
 from .classifiers import AudioSceneClassifier as AudioSceneClassifier
 from .classifiers import SECRNNClassifier as SECRNNClassifier
@@ -30,7 +33,9 @@ from .evaluation import write_submission as write_submission
 from .fusion import LateFusionClassifier as LateFusionClassifier
 from .fusion import ModalityUnion as ModalityUnion
 from .pooling import TimePooling as TimePooling
+from .recipes import make_scene_classifier as make_scene_classifier
 from .visual import ImageEmbedder as ImageEmbedder
+from .visual import PixelEmbedder as PixelEmbedder
 from .visual import VGGPlacesEmbedder as VGGPlacesEmbedder
 from .visual import VideoFrameSampler as VideoFrameSampler
 

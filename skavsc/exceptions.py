@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 __all__ = [
     "CacheWarning",
@@ -88,7 +89,19 @@ class DamagedMediaWarning(SkavscWarning):
 
 
 class MissingClipWarning(SkavscWarning):
-    """Clips that could not be read, or that are left out because they miss a modality."""
+    """Clips that could not be read, or that are left out because they miss a modality.
+
+    Parameters
+    ----------
+    message : str
+        The text of the warning.
+    errors : sequence of MediaError, default=()
+        Why files could not be read, one error a file.
+    """
+
+    def __init__(self, message: str, errors: Sequence[MediaError] = ()) -> None:
+        super().__init__(message)
+        self.errors = tuple(errors)
 
 
 class UntrainedWeightsWarning(SkavscWarning):

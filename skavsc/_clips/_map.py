@@ -208,12 +208,12 @@ def map_clips(
         if file is not None:
             array = file.finish(keys)
     if failed:
-        warnings.warn(
+        message = (
             f"{len(failed)} of {len(sources)} clips could not be read and are missing (NaN); "
-            f"the first is {failed[min(failed)]}",
-            MissingClipWarning,
-            stacklevel=3,
+            f"the first is {failed[min(failed)]}"
         )
+        errors = [failed[row] for row in sorted(failed)]
+        warnings.warn(MissingClipWarning(message, errors), stacklevel=3)
     if not_kept and cache is not None:
         cause = not_kept[0].strerror or not_kept[0]
         warnings.warn(

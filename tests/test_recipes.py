@@ -1,0 +1,92 @@
+"""Recipes: whole classifiers by name, on rendered clips."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from skavsc import make_scene_classifier, make_scenes
+from skavsc.evaluation import cross_validate_scenes
+from skavsc.recipes import LocationFolds
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    return make_scenes(
+        tmp_path_factory.mktemp("recipes") / "scenes",
+        n_scenes=2,
+        n_locations=4,
+        clips_per_location=2,
+        duration=1.0,
+        size=(64, 48),
+    )
+
+
+def test_statistics_learn_scenes_and_do_without_a_modality(scenes, tmp_path):
+    # Eight locations are too few to choose the strength inside the folds of the fusion.
+    pipeline = make_scene_classifier(
+        "statistics", duration=1.0, C=0.1, memory=tmp_path, random_state=0
+    )
+    report = cross_validate_scenes(
+        pipeline,
+        scenes.X,
+        scenes.y,
+        groups=scenes.groups,
+        cv=LocationFolds(2),
+        modalities=("audio", "video"),
+    )
+    accuracy = report.summary()["accuracy"]
+    assert accuracy["clips"] > 0.8
+    assert set(report.without) == {"audio", "video"}
+
+
+def test_groups_reach_the_inner_folds(scenes, tmp_path):
+    # Two places a class: with groups two inner folds are possible, without them four.
+    groups = np.char.add(scenes.y.astype(str), (scenes.X["location"].astype(int) % 2).astype(str))
+    pipeline = make_scene_classifier(
+        "statistics", modalities=["audio"], duration=1.0, memory=tmp_path
+    )
+    search = clone(pipeline).fit(scenes.X, scenes.y, classifier__groups=groups)[-1]
+    assert search.n_splits_ == 2
+    assert clone(pipeline).fit(scenes.X, scenes.y)[-1].n_splits_ == 4
+
+
+def test_a_given_strength_needs_no_inner_folds(scenes, tmp_path):
+    pipeline = make_scene_classifier(
+        "statistics", modalities=["audio"], duration=1.0, C=0.1, memory=tmp_path
+    )
+    pipeline.fit(scenes.X, scenes.y)
+    assert pipeline[-1][-1].C == 0.1
+
+
+def test_published_is_the_framework():
+    pipeline = make_scene_classifier("published", random_state=0)
+    assert type(pipeline[-1]).__name__ == "SECRNNClassifier"
+    assert pipeline.get_params()["features__visual__embedding__weights"] == "places365"
+    assert type(make_scene_classifier("published", modalities=["audio"])[-1]).__name__ == (
+        "AudioSceneClassifier"
+    )
+
+
+def test_embeddings_name_their_networks():
+    params = make_scene_classifier().get_params()
+    assert params["features__audio__model"] == "yamnet"
+
+
+@pytest.mark.parametrize("modalities", [(), ("audio", "audio"), ("sound",)])
+def test_modalities_that_cannot_be(modalities):
+    with pytest.raises(ValueError, match="modalities="):
+        make_scene_classifier("statistics", modalities=modalities)
+
+
+def test_a_class_of_one_location_cannot_be_split():
+    y = np.array(["park", "park", "tram", "tram"])
+    with pytest.raises(ValueError, match="'park' has one recording location"):
+        LocationFolds().get_n_splits(y=y, groups=[0, 0, 1, 2])
+
+
+def test_folds_keep_locations_together():
+    y = np.repeat(["park", "tram"], 12)
+    groups = np.arange(24) // 3
+    for train, test in LocationFolds(3, random_state=0).split(None, y, groups):
+        assert not set(groups[train]) & set(groups[test])
+        assert set(y[test]) == {"park", "tram"}
