@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import joblib
 import numpy as np
@@ -26,7 +26,7 @@ from skavsc.visual import ImageEmbedder, PixelEmbedder, VGGPlacesEmbedder, Video
 
 __all__ = ["LocationFolds", "make_scene_classifier"]
 
-Memory = str | os.PathLike[str] | joblib.Memory | None
+Memory: TypeAlias = str | os.PathLike[str] | joblib.Memory | None
 
 # The strengths that are tried: from almost constant to almost unregularised.
 _STRENGTHS = tuple(np.logspace(-4, 2, 7).tolist())

@@ -293,13 +293,13 @@ class AudioEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         published = meant.published
         if published is not None and published.modality != "audio":
             raise ModelError(f"model={self.model!r} embeds pictures; use ImageEmbedder")
-        known = None if published is None else published.sample_rate
-        self.sample_rate_ = self._agreed("sample_rate", known, network)
-        known = None if published is None else published.window
-        if known is None and self.front_end is None:
+        rate = None if published is None else published.sample_rate
+        self.sample_rate_ = self._agreed("sample_rate", rate, network)
+        window = None if published is None else published.window
+        if window is None and self.front_end is None:
             size = network.example_shape(1)[-1]
-            known = None if size is None else size / self.sample_rate_
-        self.window_ = self._agreed("window", known, network)
+            window = None if size is None else size / self.sample_rate_
+        self.window_ = self._agreed("window", window, network)
         self.output_ = network.output_named(meant.output_alias(self.output))
         self.digest_ = network.digest
         self.steps_per_second_ = 1 / self.hop
