@@ -7,7 +7,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=
 
 SPHINX := $(BIN)/sphinx-build --quiet --fail-on-warning --builder html
 
-.PHONY: demo docs docs-quick test test-jax test-backend test-slow lint clean
+.PHONY: demo docs docs-quick test test-jax test-backend test-slow test-floors test-newest lint clean
 
 # A stamp a set of extras: reinstall only when the metadata changes.
 $(VENV)/.demo: pyproject.toml
@@ -55,5 +55,22 @@ test-backend: $(VENV)/.test  ## all tests of networks and classifiers on jax or 
 test-slow: $(VENV)/.test
 	$(BIN)/pytest --quiet -m slow
 
+UV := $(BIN)/uv --quiet
+# The Python of each; what is newest depends on it.
+FLOORS_PYTHON ?= python3.11
+NEWEST_PYTHON ?= python3.13
+# What to test there, such as TESTS=tests/audio; by default all but the slow tests.
+TESTS ?=
+
+test-floors: $(VENV)/.test  ## the tests on the lowest versions that pyproject.toml allows
+	$(UV) venv --clear --python $(FLOORS_PYTHON) .venv-floors
+	$(UV) pip install --python .venv-floors --resolution lowest-direct --editable ".[test]"
+	$(ONE_THREAD) .venv-floors/bin/pytest --quiet -n 2 --dist worksteal -m "not slow" $(TESTS)
+
+test-newest: $(VENV)/.test  ## the tests on the newest versions that pyproject.toml allows
+	$(UV) venv --clear --python $(NEWEST_PYTHON) .venv-newest
+	$(UV) pip install --python .venv-newest --upgrade --editable ".[test]"
+	$(ONE_THREAD) .venv-newest/bin/pytest --quiet -n 2 --dist worksteal -m "not slow" $(TESTS)
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info docs/_build docs/_generated docs/api docs/gallery
+	rm -rf $(VENV) .venv-floors .venv-newest build dist *.egg-info docs/_build docs/_generated docs/api docs/gallery

@@ -3,7 +3,7 @@
 Each kernel runs in one thread and releases the global interpreter lock. It is compiled at its
 first call on a machine and kept on disk, beside this file or in numba's cache folder.
 ``contract`` lets the compiler fuse a product and a sum, which rounds once instead of twice; no
-other liberty is taken but where it is said.
+other reordering is allowed unless stated.
 """
 
 from __future__ import annotations

@@ -22,22 +22,22 @@ def audio_network(
     dropout: float = 0.0,
     batch_norm_momentum: float = 0.99,
 ) -> keras.Model:
-    """Build the audio network: one second of features to class probabilities.
+    """Build the audio network: features of a segment to class probabilities.
 
     Parameters
     ----------
     n_classes : int, default=10
-        The number of classes.
+        Number of classes.
     input_shape : tuple of (n_bands, n_frames, n_channels), default=(64, 50, 3)
-        The shape of one segment of features, in decibels: 1 s at a hop of 20 ms.
+        Shape of the features of a segment in dB: by default 1 s at a hop of 20 ms.
     filters : sequence of 3 ints, default=(32, 64, 128)
-        The filters of the three blocks.
+        Number of filters of each of the three blocks.
     reduction : int, default=2
-        The reduction ratio of squeeze and excitation: 1, 2, 4, 8 or 16 with the default filters.
+        Reduction ratio of squeeze and excitation: 1, 2, 4, 8 or 16 with the default filters.
     dropout : float, default=0.0
-        The rate of the dropout after each pooling, in [0, 1).
+        Rate of the dropout after each pooling, in [0, 1).
     batch_norm_momentum : float, default=0.99
-        The momentum of batch normalisation, in [0, 1).
+        Momentum of batch normalisation, in [0, 1).
 
     Returns
     -------

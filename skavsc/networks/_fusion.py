@@ -21,27 +21,28 @@ def fusion_network(
     train_subnetworks: bool = False,
     units: int = 64,
 ) -> keras.Model:
-    """Build the full framework: one second of sound and picture to class probabilities.
+    """Build the full framework: sound and picture of a segment to class probabilities.
 
     Parameters
     ----------
     n_classes : int, default=10
-        The number of classes.
+        Number of classes.
     readout : {"late", "early"}, default="late"
-        Early fusion joins the taps of the subnetworks, (5, 128) of the audio and (5, 512) of
-        the visual network, in a bidirectional GRU; late fusion joins the class probabilities of
-        early fusion and of both subnetworks in a softmax layer.
+        Early fusion concatenates the taps of the subnetworks, (5, 128) of the audio and
+        (5, 512) of the visual network, in front of a bidirectional GRU; late fusion
+        concatenates the class probabilities of early fusion and of both subnetworks in front
+        of a softmax layer.
     audio : keras.Model, optional
-        The audio network, as `audio_network` builds it, trained or not. Its layers become
-        part of the new network. By default a new one.
+        Audio network, as `audio_network` builds it, trained or not. The new network shares its
+        layers. By default a new one.
     visual : keras.Model, optional
-        The visual network, as `visual_network` builds it, with or without a backbone.
+        Visual network, as `visual_network` builds it, with or without a backbone.
         By default a new one with VGG16.
     train_subnetworks : bool, default=False
         Whether the layers of the subnetworks are trained too, those of the image network
         included; otherwise they are frozen.
     units : int, default=64
-        The units of the GRU of early fusion in each direction.
+        Number of units of the GRU of early fusion in each direction.
 
     Returns
     -------

@@ -14,13 +14,13 @@ class BlockScaling(layers.Layer):
 
     The smallest value of a block becomes -1 and the largest 1; a constant block becomes 0. In
     decibels a change of gain adds a constant, so what leaves this layer does not depend on how
-    loud the recording was made. The layer has no weights, and as a part of the network it does
-    in deployment just what it did in training.
+    loud the recording was made. The layer has no weights, and as a part of the network it scales
+    alike in training and deployment.
 
     Parameters
     ----------
     **kwargs : dict
-        As for keras.layers.Layer.
+        Keyword arguments of ``keras.layers.Layer``.
 
     Examples
     --------
@@ -42,7 +42,7 @@ class BlockScaling(layers.Layer):
         return ops.where(constant, ops.zeros_like(scaled), scaled)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Give the shape of the output, which is that of the input."""
+        """Return the shape of the output, which is that of the input."""
         return input_shape
 
 

@@ -10,12 +10,12 @@ from keras import layers, ops
 
 @keras.saving.register_keras_serializable(package="skavsc")
 class StepMask(layers.Layer):
-    """Tell the steps that are present from missing ones, which hold NaN.
+    """Detect missing steps, which hold NaN, and replace NaN by 0.
 
     Parameters
     ----------
     **kwargs : dict
-        As for keras.layers.Layer.
+        Keyword arguments of ``keras.layers.Layer``.
 
     Examples
     --------
@@ -41,7 +41,7 @@ class StepEmbedding(layers.Layer):
     Parameters
     ----------
     **kwargs : dict
-        As for keras.layers.Layer.
+        Keyword arguments of ``keras.layers.Layer``.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -71,7 +71,7 @@ class ModalityDropout(layers.Layer):
     seed : int, default=None
         Seed of the random numbers.
     **kwargs : dict
-        As for keras.layers.Layer.
+        Keyword arguments of ``keras.layers.Layer``.
 
     References
     ----------
@@ -120,7 +120,7 @@ class MaskedAverage(layers.Layer):
     Parameters
     ----------
     **kwargs : dict
-        As for keras.layers.Layer.
+        Keyword arguments of ``keras.layers.Layer``.
     """
 
     def call(self, inputs: Any, present: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The visual network: an image network on each frame, a bidirectional GRU over frames."""
+"""The visual network: an image network on each frame and a bidirectional GRU over frames."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ def visual_network(
     dropout: float = 0.5,
     l2: float = 1e-3,
 ) -> keras.Model:
-    """Build the visual network: the frames of one second to class probabilities.
+    """Build the visual network: the frames of a segment to class probabilities.
 
     Parameters
     ----------
     n_classes : int, default=10
-        The number of classes.
+        Number of classes.
     backbone : {"vgg16", None}, default="vgg16"
-        The image network in front. With None the network begins at the pooled features of the
-        frames, which is how it is trained while the image network is frozen.
+        Image network in front. With None the input is the pooled features of the frames, as in
+        training with a frozen image network.
     n_frames : int, default=5
-        The frames of a segment: 1 s at 5 frames a second.
+        Number of frames of a segment: 1 s at 5 frames per second.
     image_size : int or tuple of (int, int), default=224
-        The height and width of a frame in pixels; only with a backbone.
+        Height and width of a frame in pixels; only with a backbone.
     n_features : int, default=512
-        The pooled features of a frame; only without a backbone.
+        Number of pooled features of a frame; only without a backbone.
     pooling : {"avg", "max"}, default="avg"
-        How the positions of a frame are pooled; only with a backbone.
+        Pooling over the positions of a frame; only with a backbone.
     preprocessing : {"places365", "none"}, default="places365"
-        What is done to the RGB values 0..255 of a frame; only with a backbone.
+        Preprocessing of the RGB values 0 to 255 of a frame; only with a backbone.
     scale_frames : bool, default=False
-        Whether the features of each frame are brought to mean 0 and variance 1 (a layer without
-        weights). The published network has no such layer; with features far from the order of
-        1 its GRU saturates and does not learn.
+        Whether the features of each frame are standardised to mean 0 and variance 1 (a layer
+        without weights). The published network has no such layer; with features far from the
+        order of 1 its GRU saturates and does not learn.
     train_backbone : bool, default=False
-        Whether the image network is trained too.
+        Whether the image network is trained.
     units : int, default=32
-        The units of the GRU in each direction.
+        Number of units of the GRU in each direction.
     dropout : float, default=0.5
-        The rate of the dropout before the scores, in [0, 1).
+        Rate of the dropout before the probabilities, in [0, 1).
     l2 : float, default=1e-3
-        The L2 penalty of the kernel of the scores.
+        L2 penalty of the kernel of the last layer.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def with_backbone(
     pooling: str | None = "avg",
     preprocessing: str = "places365",
 ) -> keras.Model:
-    """Put an image network before a network that begins at the features of frames.
+    """Put an image network in front of a network whose input is features of frames.
 
     Parameters
     ----------
@@ -126,24 +126,25 @@ def with_backbone(
         With an input named ``visual`` of shape (n_frames, n_features), as `visual_network` and
         `fusion_network` build it.
     backbone : keras.Model
-        From images to maps, or to features; like the network it becomes part of the new one.
+        Image network, from images to maps or features. The new network shares the layers of
+        both.
     image_size : int or tuple of (int, int), default=224
-        The height and width of a frame in pixels.
+        Height and width of a frame in pixels.
     pooling : {"avg", "max"} or None, default="avg"
-        How the positions of maps are pooled; None for a backbone that gives features.
+        Pooling over the positions of maps; None for a backbone that outputs features.
     preprocessing : str, default="places365"
-        What is done to the RGB values 0..255 of a frame (see `ImagePreprocessing`).
+        Preprocessing of the RGB values 0 to 255 of a frame (see `ImagePreprocessing`).
 
     Returns
     -------
     keras.Model
-        The network on frames (n_frames, height, width, 3) in place of their features. A frame
-        that is negative everywhere is missing: its features are 0. Not compiled.
+        The same network for frames (n_frames, height, width, 3) in place of their features. A
+        frame that is negative everywhere is missing: its features are 0. Not compiled.
 
     Raises
     ------
     ValueError
-        If the backbone gives another number of features than the network takes.
+        If the backbone has another number of features than the input of the network.
     """
     inputs = [
         _frames_input(given.shape[1], image_size)
