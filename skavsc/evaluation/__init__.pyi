@@ -13,6 +13,7 @@ from ._metrics import class_log_loss as class_log_loss
 from ._metrics import expected_calibration_error as expected_calibration_error
 from ._metrics import macro_log_loss as macro_log_loss
 from ._metrics import macro_log_loss_scorer as macro_log_loss_scorer
+from ._novelty import SceneNoveltyDetector as SceneNoveltyDetector
 from ._scene_report import SceneReport as SceneReport
 from ._scenes import cross_validate_scenes as cross_validate_scenes
 from ._scenes import scene_report as scene_report
