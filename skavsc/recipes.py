@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from numbers import Integral, Real
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import joblib
 import numpy as np
@@ -24,9 +24,12 @@ from skavsc.fusion import LateFusionClassifier, ModalityUnion
 from skavsc.pooling import TimePooling
 from skavsc.visual import ImageEmbedder, PixelEmbedder, VGGPlacesEmbedder, VideoFrameSampler
 
-__all__ = ["LocationFolds", "make_scene_classifier"]
+__all__ = ["Choice", "LocationFolds", "choose_recipe", "make_scene_classifier"]
 
 Memory: TypeAlias = str | os.PathLike[str] | joblib.Memory | None
+
+# Of each class, for the strength to be chosen inside the folds of a fusion inside test folds.
+_FEWEST_LOCATIONS = 10
 
 # The strengths that are tried: from almost constant to almost unregularised.
 _STRENGTHS = tuple(np.logspace(-4, 2, 7).tolist())
@@ -286,3 +289,68 @@ def _classifier(
         n_jobs=n_jobs,
         verbose=verbose,
     )
+
+
+class Choice(NamedTuple):
+    """A recipe that suits clips, and why.
+
+    Parameters
+    ----------
+    recipe : str
+        The name of the recipe.
+    C : float or None
+        The strength for `make_scene_classifier`; None chooses it by inner folds.
+    reason : str
+        Why it suits.
+    """
+
+    recipe: str
+    C: float | None
+    reason: str
+
+
+def choose_recipe(
+    y: ArrayLike,
+    groups: ArrayLike | None,
+    modalities: Sequence[str],
+    *,
+    audio_model: Any = None,
+    image_model: Any = None,
+) -> Choice:
+    """Choose a recipe by what there is: frozen networks, and locations a class.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_clips,)
+        The labels.
+    groups : array-like of shape (n_clips,) or None
+        The recording locations; None takes each clip for one.
+    modalities : sequence of {"audio", "visual"}
+        What the clips have.
+    audio_model, image_model : str, path-like or model, default=None
+        The frozen networks that are at hand.
+
+    Returns
+    -------
+    Choice
+        ``"embeddings"`` where each modality has a frozen network, ``"statistics"`` otherwise.
+        ``"published"`` is never chosen: it takes thousands of clips and hours.
+
+    Examples
+    --------
+    >>> from skavsc.recipes import choose_recipe
+    >>> choice = choose_recipe(["park"] * 20 + ["tram"] * 20, None, ["audio"])
+    >>> choice.recipe, choice.C
+    ('statistics', None)
+    """
+    labels = np.asarray(y)
+    places = np.arange(len(labels)) if groups is None else np.asarray(groups)
+    fewest = min(len(np.unique(places[labels == label])) for label in np.unique(labels))
+    # Outer, fusion's and search's folds each need locations of every class on both sides.
+    strength = None if fewest >= _FEWEST_LOCATIONS else 0.01
+    models = {"audio": audio_model, "visual": image_model}
+    without = [name for name in modalities if models[name] is None]
+    if without:
+        reason = "no frozen network was given for " + " and ".join(without)
+        return Choice("statistics", strength, reason)
+    return Choice("embeddings", strength, "frozen networks are there")

@@ -1,0 +1,97 @@
+"""The group of commands, and how failures end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+import skavsc
+
+# Where a command is defined. Modules are imported when their command runs, so that `skavsc --help`
+# answers at once.
+_COMMANDS = {
+    "demo": ("_demo", "Render scenes, train, compare, write a report and a model."),
+    "train": ("_train", "Train a model on labelled clips and write it to a file."),
+    "predict": ("_use", "Predict the scenes of files."),
+    "evaluate": ("_use", "Predict labelled clips with a model and say how good it is."),
+    "report": ("_train", "Cross-validate a recipe on labelled clips and write an HTML report."),
+    "models": ("_inspect", "List frozen networks, or show what a model file takes and gives."),
+    "check": ("_inspect", "Show what works here: versions, runtimes, processor, a self-test."),
+}
+
+
+class _LazyGroup(click.Group):
+    """A group that imports a command's module when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        from importlib import import_module
+
+        module = import_module(f"skavsc.cli.{_COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(skavsc.__version__, prog_name="skavsc", message="%(prog)s %(version)s")
+def skavsc_command() -> None:
+    """Classify audio-visual scenes: find out where clips were filmed.
+
+    Train a model on a folder of labelled clips, see how good it is, and use it:
+
+    \b
+        skavsc train clips/ -o model.joblib --report report.html
+        skavsc predict model.joblib new.mp4
+    """  # noqa: D301
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The words after ``skavsc``; by default those of the command line.
+
+    Returns
+    -------
+    int
+        The exit status: 0, 1 for a failure, 2 for wrong usage, 130 after Ctrl-C.
+    """
+    # TensorFlow greets on the error stream unless it is told not to before it loads.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        skavsc_command.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="skavsc",
+            standalone_mode=False,
+        )
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever reads the output, such as `head`, has read enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (OSError, ValueError, ImportError, MemoryError) as error:
+        click.echo(f"Error: {error}", err=True)
+        for note in getattr(error, "__notes__", ()):
+            click.echo(note, err=True)
+        return 1
+    return 0
