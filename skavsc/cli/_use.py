@@ -60,7 +60,7 @@ def predict(model: str, files: tuple[str, ...], top: int, as_json: bool) -> None
     probabilities, failures = _probabilities(fitted, X)
     rows = []
     for path, row in zip(files, probabilities, strict=True):
-        best = [] if np.isnan(row).any() else np.argsort(row)[::-1][:top]
+        best = np.argsort(row)[::-1][: 0 if np.isnan(row).any() else top]
         rows += [
             {"file": path, "rank": rank, "scene": str(fitted.classes_[k]), "probability": row[k]}
             for rank, k in enumerate(best, start=1)
