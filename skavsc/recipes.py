@@ -294,7 +294,7 @@ def _classifier(
 class Choice(NamedTuple):
     """A recipe that suits clips, and why.
 
-    Parameters
+    Attributes
     ----------
     recipe : str
         The name of the recipe.
