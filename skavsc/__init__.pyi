@@ -6,6 +6,7 @@ from . import exceptions as exceptions
 from . import fusion as fusion
 from . import media as media
 from . import networks as networks
+from . import persistence as persistence
 from . import pooling as pooling
 from . import pretrained as pretrained
 from . import recipes as recipes
@@ -47,6 +48,9 @@ from .evaluation import write_report as write_report
 from .evaluation import write_submission as write_submission
 from .fusion import LateFusionClassifier as LateFusionClassifier
 from .fusion import ModalityUnion as ModalityUnion
+from .persistence import load as load
+from .persistence import model_card as model_card
+from .persistence import save as save
 from .pooling import TimePooling as TimePooling
 from .recipes import make_scene_classifier as make_scene_classifier
 from .visual import ImageEmbedder as ImageEmbedder

@@ -14,8 +14,11 @@ __all__ = [
     "MissingClipWarning",
     "MissingModalityError",
     "ModelError",
+    "ModelFileError",
+    "ModelVersionWarning",
     "SkavscWarning",
     "UntrainedWeightsWarning",
+    "UntrustedTypeError",
     "WeightsError",
     "WeightsNotFoundError",
 ]
@@ -64,6 +67,29 @@ class MissingModalityError(ValueError):
     """Clips without the sound or the picture that an estimator needs."""
 
 
+class ModelFileError(ValueError):
+    """A model file that cannot be used, or an estimator that cannot be put into one."""
+
+
+class UntrustedTypeError(ModelFileError, TypeError):
+    """A model file with types that are not known to be safe.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong, and the remedy.
+    types : list of str
+        The types.
+    """
+
+    def __init__(self, message: str, types: list[str]) -> None:
+        self.types = types
+        super().__init__(message, types)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class WeightsError(ValueError):
     """Network weights that do not fit the network they are meant for."""
 
@@ -102,6 +128,10 @@ class MissingClipWarning(SkavscWarning):
     def __init__(self, message: str, errors: Sequence[MediaError] = ()) -> None:
         super().__init__(message)
         self.errors = tuple(errors)
+
+
+class ModelVersionWarning(SkavscWarning):
+    """A model file that was written with other versions of the packages that it needs."""
 
 
 class UntrainedWeightsWarning(SkavscWarning):

@@ -435,6 +435,18 @@ class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneous
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_meta")
 
+    def __getstate__(self) -> dict[str, Any]:
+        # As pairs: model files know no dicts whose keys are tuples.
+        state = dict(super().__getstate__())
+        if "final_estimators_" in state:
+            state["final_estimators_"] = list(state["final_estimators_"].items())
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "final_estimators_" in state:
+            state = {**state, "final_estimators_": dict(state["final_estimators_"])}
+        super().__setstate__(state)
+
     def _kept_branches(self) -> list[tuple[str, Any]]:
         """Check the branches, and give those that are not dropped."""
         names, estimators = self._validate_estimators()

@@ -115,6 +115,13 @@ class MetaModels:
             for subset, rule in self.rules.items()
         }
 
+    def __getstate__(self) -> dict[str, Any]:
+        # As pairs: model files know no dicts whose keys are tuples.
+        return {**vars(self), "rules": list(self.rules.items())}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, rules=dict(state["rules"]))
+
     def _is_fixed(self) -> bool:
         return not needs_probabilities(self.final_estimator, None)
 

@@ -1,0 +1,153 @@
+"""What a model file says of itself, as text, HTML and Markdown."""
+
+from __future__ import annotations
+
+import html
+import os
+from pathlib import Path
+from typing import Any
+
+from skavsc.exceptions import ModelFileError
+from skavsc.persistence._archive import Archive, read_file
+from skavsc.persistence._model_file import check_description
+
+
+class ModelCard:
+    """The description of a model file; printed as text, and as HTML in notebooks.
+
+    Parameters
+    ----------
+    description : dict
+        What the file says: ``created``, ``estimator``, ``labels``, ``expected_input``,
+        ``training``, ``versions``, ``weights``, ``self_test`` and ``format``.
+
+    See Also
+    --------
+    model_card : Read the description of a file.
+    """
+
+    def __init__(self, description: dict[str, Any]) -> None:
+        self.description = description
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"{title}\n" + "\n".join(f"  {name}: {value}" for name, value in rows)
+            for title, rows in self._sections()
+        )
+
+    def __repr__(self) -> str:
+        return f"<ModelCard of {self.description['estimator']}>"
+
+    def _repr_html_(self) -> str:
+        parts = []
+        for title, rows in self._sections():
+            cells = "".join(
+                f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
+                for name, value in rows
+            )
+            parts.append(f"<h3>{html.escape(title)}</h3><table>{cells}</table>")
+        return "".join(parts)
+
+    def to_markdown(self) -> str:
+        """Return the card in the usual sections, as Markdown.
+
+        Returns
+        -------
+        str
+            The text, to be completed by hand where it cannot be known from the file.
+        """
+        lines = [f"# {_escaped(self.description['estimator'])}", ""]
+        for title, rows in self._sections():
+            lines += [f"## {title}", ""]
+            lines += [f"- **{_escaped(name)}:** {_escaped(value)}" for name, value in rows]
+            lines += [""]
+        return "\n".join(lines)
+
+    def _sections(self) -> list[tuple[str, list[tuple[str, str]]]]:
+        said = self.description
+        training = dict(said["training"])
+        metrics = training.pop("metrics", {})
+        metrics = metrics if isinstance(metrics, dict) else {"metrics": metrics}
+        weights = [
+            (
+                str(file["name"]),
+                f"sha256 {file['sha256']}; licence: {file['licence'] or 'not known'}; address: "
+                f"{file['address'] or 'not known'}",
+            )
+            for file in said["weights"]
+        ]
+        expected = [
+            ("expected input", ", ".join(f"{name} {value}" for name, value in item.items()))
+            for item in said["expected_input"]
+            if isinstance(item, dict)
+        ]
+        return [
+            (
+                "Model details",
+                [
+                    ("estimator", said["estimator"]),
+                    ("created", said["created"]),
+                    ("format", str(said["format"])),
+                    ("self-test", "yes" if said["self_test"] else "no"),
+                ],
+            ),
+            ("Uses", [("labels", ", ".join(map(str, said["labels"]))), *expected]),
+            ("Training details", _rows(training)),
+            ("Evaluation", _rows(metrics)),
+            ("Weights of frozen networks", weights or [("weights", "none")]),
+            ("Versions", _rows(said["versions"])),
+        ]
+
+
+def model_card(path: str | os.PathLike[str]) -> ModelCard:
+    """Read what a model file says of itself; nothing of the estimator is loaded.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Returns
+    -------
+    ModelCard
+        The description, to be printed, shown in a notebook or written as Markdown.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ModelFileError
+        If it is damaged, not a model file or of a newer format.
+
+    See Also
+    --------
+    save : Write a model file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import skavsc
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = f"{folder}/scenes.skops"
+    ...     skavsc.save(LogisticRegression().fit([[0.0], [1.0]], ["park", "tram"]), path)
+    ...     card = skavsc.model_card(path)
+    >>> card.description["labels"]
+    ['park', 'tram']
+    """
+    try:
+        description = Archive(read_file(Path(path))).description
+        check_description(description)
+    except ModelFileError as error:
+        raise ModelFileError(f"{os.fspath(path)}: {error}") from error
+    return ModelCard(description)
+
+
+def _rows(values: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(str(name), str(value)) for name, value in values.items()] or [("given", "nothing")]
+
+
+def _escaped(text: str) -> str:
+    """Return text without what Markdown or HTML would take for markup."""
+    text = html.escape(" ".join(text.split()), quote=False)
+    return "".join(f"\\{char}" if char in "\\`*_[]#|" else char for char in text)

@@ -1,0 +1,355 @@
+"""Save fitted estimators to model files and load them."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import sys
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import skops.io
+
+from skavsc.exceptions import ModelFileError, ModelVersionWarning
+from skavsc.persistence._archive import FORMAT, Archive, build, read_file, write_atomically
+from skavsc.persistence._networks import needed_files, restore_files
+from skavsc.persistence._trust import check_shapes, check_trees, check_types, objects
+
+# Modules of the packages whose versions may change what an estimator computes.
+_PACKAGES = {
+    "cv2": "opencv-python-headless",
+    "keras": "keras",
+    "librosa": "librosa",
+    "numpy": "numpy",
+    "onnxruntime": "onnxruntime",
+    "scipy": "scipy",
+    "skavsc": "skavsc",
+    "sklearn": "scikit-learn",
+    "skops": "skops",
+    "tensorflow": "tensorflow",
+}
+
+# What the self-test calls: the first that an estimator has.
+_METHODS = ("predict_proba", "decision_function", "predict", "transform")
+
+
+def save(
+    estimator: Any,
+    path: str | os.PathLike[str],
+    *,
+    sample: Any = None,
+    training: dict[str, Any] | None = None,
+    include_weights: bool = True,
+    trusted: Iterable[str | type] = (),
+) -> None:
+    """Save a fitted estimator to a file that runs no code when it is loaded.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted estimator or Pipeline of transformers and the fusion of this package, and of
+        scikit-learn's estimators. Estimators that hold a Keras network are refused.
+    path : path-like
+        The file, by convention ``*.skops``. A file that is there is replaced once the new one is
+        complete: if saving fails or is killed, it stays as it is.
+    sample : ndarray, default=None
+        Some rows of X, such as the features of one clip. They are stored with what the estimator
+        predicts, and `load` with ``verify=True`` predicts them again.
+    training : dict, default=None
+        What the model card says of the training: numbers, strings, and lists and dicts of them,
+        such as ``{"clips": 120, "locations": 30, "metrics": {"accuracy": 0.9}}``.
+    include_weights : bool, default=True
+        Whether the files of frozen networks are stored too, each once. Otherwise they are
+        described by name, sha256 and address, and `load` takes a folder of them.
+    trusted : iterable of str or type, default=()
+        Types of other packages that the estimator holds. `load` must be passed them as well.
+
+    Raises
+    ------
+    UntrustedTypeError
+        If the estimator holds types that are not known to be safe.
+    ModelFileError
+        If the estimator cannot be stored.
+    WeightsNotFoundError
+        If the files of frozen networks are not found.
+    OSError
+        If the file cannot be written, for instance as the disk is full.
+
+    See Also
+    --------
+    load : Load such a file.
+    model_card : Describe such a file.
+
+    Notes
+    -----
+    The file is one of skops [1]_ with a description and weights added. Gradient boosting, SVR and
+    some others are read by compiled code without checks and must be named in ``trusted``. Use
+    joblib for what model files do not hold, and only load its pickles from those you trust.
+
+    References
+    ----------
+    .. [1] https://skops.readthedocs.io
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import skavsc
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> X, y = np.array([[0.0], [1.0]]), ["park", "tram"]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     skavsc.save(LogisticRegression().fit(X, y), f"{folder}/scenes.skops", sample=X)
+    ...     model = skavsc.load(f"{folder}/scenes.skops", verify=True)
+    >>> model.predict([[0.9]])
+    array(['tram'], dtype='<U4')
+    """
+    path = Path(path)
+    trusted = list(trusted)
+    for item in objects(estimator):
+        if type(item).__module__.split(".")[0] in ("keras", "scikeras"):
+            raise ModelFileError(
+                f"the estimator holds a {type(item).__qualname__} of Keras, which model files do "
+                f"not hold; use joblib.dump"
+            )
+        if isinstance(getattr(item, "memory", None), joblib.Memory):
+            raise ModelFileError(
+                f"{type(item).__name__}: memory is a joblib.Memory; set it to a path or to None, "
+                f"which it is after loading"
+            )
+    files = {file["sha256"]: (where, file) for where, file in needed_files(estimator)}
+    content = {"estimator": estimator, "self_test": _self_test(estimator, sample)}
+    try:
+        skops_file = skops.io.dumps(content)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ModelFileError(f"{type(estimator).__name__} cannot be stored: {error}") from error
+    description = _describe(estimator, training, [file for _, file in files.values()])
+    description["self_test"] = sample is not None
+    weights = {digest: where for digest, (where, _) in files.items()} if include_weights else {}
+    try:
+        data = build(skops_file, description, weights)
+    except (TypeError, ValueError) as error:
+        raise ModelFileError(f"training={training!r} is no JSON: {error}") from error
+    _restore(Archive(data), trusted)
+    write_atomically(path, data)
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    trusted: Iterable[str | type] = (),
+    weights: str | os.PathLike[str] | None = None,
+    verify: bool = False,
+) -> Any:
+    """Load an estimator from a file that `save` has written.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    trusted : iterable of str or type, default=()
+        Types, or their full names, that are trusted besides those of this package and of
+        scikit-learn. Trust none of a file whose maker you do not know.
+    weights : path-like, default=None
+        A folder with the weights of frozen networks that the file does not hold.
+    verify : bool, default=False
+        Whether to predict the stored sample again and compare.
+
+    Returns
+    -------
+    estimator
+        The fitted estimator. Its ``memory`` is None everywhere.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    UntrustedTypeError
+        If it holds types that are not trusted; nothing of it was run.
+    ModelFileError
+        If it is damaged, not a model file or of a newer format, or verification fails.
+    WeightsNotFoundError
+        If weights are neither in the file nor in the folder.
+
+    Warns
+    -----
+    ModelVersionWarning
+        If packages have other versions than when the file was written.
+
+    See Also
+    --------
+    save : Write such a file.
+    """
+    path = Path(path)
+    trusted = [trusted] if isinstance(trusted, str | type) else list(trusted)
+    try:
+        archive = Archive(read_file(path))
+        content = _restore(archive, trusted)
+        _warn_of_versions(path, archive.description["versions"])
+        estimator = content["estimator"]
+        restore_files(estimator, archive, weights)
+        if verify:
+            _verify(estimator, content["self_test"])
+    except ModelFileError as error:
+        raise _located(error, path) from error
+    return estimator
+
+
+def _located(error: ModelFileError, path: Path) -> ModelFileError:
+    """Return an error of the same class whose message begins with the file."""
+    located = type(error).__new__(type(error))
+    vars(located).update(vars(error))
+    located.args = (f"{path}: {error}", *error.args[1:])
+    return located
+
+
+def _restore(archive: Archive, trusted: list[str | type]) -> dict[str, Any]:
+    """Make the objects of an archive, after all checks."""
+    check_description(archive.description)
+    types = check_types(archive, trusted)
+    check_trees(archive)
+    try:
+        content = skops.io.loads(archive.data, trusted=types)
+        if not isinstance(content, dict) or set(content) != {"estimator", "self_test"}:
+            raise ModelFileError("it holds no estimator")
+        check_shapes(content)
+        for item in objects(content):
+            # A folder of another machine, or one that a stranger has chosen.
+            if getattr(item, "memory", None) is not None:
+                item.memory = None
+    except ModelFileError:
+        raise
+    except Exception as error:  # whatever the types raise, the file is the cause
+        raise ModelFileError(f"it cannot be restored: {type(error).__name__}: {error}") from error
+    return content
+
+
+def check_description(description: dict[str, Any]) -> None:
+    """Raise unless a description has the parts that are read."""
+    parts = {
+        "created": str,
+        "estimator": str,
+        "expected_input": list,
+        "format": int,
+        "labels": list,
+        "self_test": bool,
+        "training": dict,
+        "versions": dict,
+        "weights": list,
+    }
+    for name, kind in parts.items():
+        if type(description.get(name)) is not kind:
+            raise ModelFileError(f"skavsc.json has no {name!r} of type {kind.__name__}")
+    texts = {"parameter", "value", "name", "sha256"}
+    for file in description["weights"]:
+        whole = isinstance(file, dict) and all(isinstance(file.get(part), str) for part in texts)
+        if (
+            not whole
+            or not {"size", "address", "licence"} <= set(file)
+            or not isinstance(file.get("network", 0), str | None)
+        ):
+            raise ModelFileError("skavsc.json describes weights incompletely")
+
+
+def _self_test(estimator: Any, sample: Any) -> dict[str, Any] | None:
+    if sample is None:
+        return None
+    sample = np.asarray(sample)
+    if sample.dtype.hasobject:
+        raise ModelFileError(
+            f"sample is an array of {sample.dtype}; pass features, as pipeline[:-1].transform "
+            f"gives them, or waveforms"
+        )
+    method = next(name for name in _METHODS if hasattr(estimator, name))
+    return {"X": sample, "method": method, "output": getattr(estimator, method)(sample)}
+
+
+def _verify(estimator: Any, test: Any) -> None:
+    if test is None:
+        raise ModelFileError("it holds no sample to verify; save it with sample=")
+    if not isinstance(test, dict) or test.get("method") not in _METHODS:
+        raise ModelFileError("its sample is not described as one")
+    try:
+        output = np.asarray(getattr(estimator, test["method"])(test["X"]))
+    except Exception as error:  # whatever the estimator raises, it cannot do what it did
+        raise ModelFileError(f"{test['method']} of the stored sample fails: {error}") from error
+    if output.dtype.kind in "fc":
+        # What other versions and runtimes may differ by.
+        same = np.allclose(output, test["output"], rtol=0, atol=1e-5, equal_nan=True)
+    else:
+        same = np.array_equal(output, test["output"])
+    if not same:
+        raise ModelFileError(
+            f"{test['method']} of the stored sample is not what it was when the file was written; "
+            f"install the versions that model_card names"
+        )
+
+
+def _describe(
+    estimator: Any, training: dict[str, Any] | None, weights: list[dict[str, Any]]
+) -> dict[str, Any]:
+    inputs = [
+        {
+            "modality": "audio" if "sample_rate" in vars(item) else "visual",
+            **{
+                name: vars(item)[name]
+                for name in ("sample_rate", "duration", "fps")
+                if isinstance(vars(item).get(name), int | float)
+            },
+        }
+        for item in objects(estimator)
+        if type(item).__module__.startswith(("skavsc.audio", "skavsc.visual"))
+    ]
+    distinct = [item for number, item in enumerate(inputs) if item not in inputs[:number]]
+    features = getattr(estimator, "n_features_in_", None)
+    if not distinct and features is not None:
+        distinct = [{"n_features": int(features)}]
+    return {
+        "format": FORMAT,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "estimator": _outline(estimator),
+        "labels": np.asarray(getattr(estimator, "classes_", [])).tolist(),
+        "expected_input": distinct,
+        "training": training or {},
+        "versions": _versions(),
+        "weights": weights,
+    }
+
+
+def _outline(estimator: Any) -> str:
+    steps = getattr(estimator, "steps", None)
+    if steps is None:
+        return type(estimator).__name__
+    return " > ".join(_outline(step) for _, step in steps)
+
+
+def _versions() -> dict[str, str]:
+    loaded = {name: package for name, package in _PACKAGES.items() if name in sys.modules}
+    versions = {"python": platform.python_version()}
+    for package in loaded.values():
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # opencv-python in place of opencv-python-headless, for instance
+    return versions
+
+
+def _warn_of_versions(path: Path, stored: dict[str, Any]) -> None:
+    here = _versions()
+    differing = [
+        f"{package} {version} (here {here[package]})"
+        for package, version in stored.items()
+        if package in here and here[package] != version
+    ]
+    if differing:
+        warnings.warn(
+            f"{path} was written with {', '.join(differing)}; predictions may differ: load it "
+            f"with verify=True",
+            ModelVersionWarning,
+            stacklevel=3,
+        )
