@@ -46,7 +46,7 @@ def needed_files(estimator: Any) -> Iterator[tuple[Path, dict[str, Any]]]:
             path = Path(find_model(network, value or None).model)
         if not path.is_file():
             raise WeightsNotFoundError(f"{parameter}={value!r} is no file")
-        published = REGISTRY.get(f"{network}-{value}", REGISTRY.get(network))
+        published = REGISTRY.get(f"{network}-{value}" if value else str(network))
         file = published.files[0] if published is not None and published.files else None
         _suffix(path.name)
         yield (
