@@ -37,7 +37,7 @@ from skavsc import (
 
 
 def place(stem: str) -> str:
-    """Give the place of a clip: its name up to the last hyphen."""
+    """Return the recording location of a clip: its name up to the last hyphen."""
     return stem.rpartition("-")[0] or stem
 
 

@@ -82,6 +82,7 @@ def test_text_has_the_published_figures_where_there_are_any(table):
     assert "fit, s" not in lines[0]
 
 
+@pytest.mark.slow
 def test_resumes_and_scores_segments(tmp_path, capfd):
     y = np.array(["bus", "park"])[np.arange(12) % 2]
     X = np.zeros(12, dtype=[("audio", "f4", (8, 100, 1)), ("visual", "f4", (10, 6))])
