@@ -166,7 +166,7 @@ def small_embedder():
 
 
 def weights_moved(embedder, trained):
-    weights = zip(embedder.network.get_weights(), trained.network.get_weights(), strict=True)
+    weights = zip(embedder.model.get_weights(), trained.model.get_weights(), strict=True)
     return not any(np.array_equal(before, after) for before, after in weights)
 
 

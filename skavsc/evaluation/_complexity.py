@@ -13,7 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from skavsc._sklearn_compat import BaseSearchCV, _num_samples
-from skavsc.pretrained import open_keras
+from skavsc.pretrained import KerasNetwork
 from skavsc.visual import ImageEmbedder
 
 # The parameters of linear and nearest-centroid models, covariances and scalers.
@@ -38,7 +38,8 @@ def complexity_report(estimator: Any, X: Any = None, *, n_repeats: int = 3) -> p
         One row a module, the whole first, named as scikit-learn names nested parameters:
 
         * ``parameters``: of the networks (those of batch normalisation's statistics included) and
-          of linear models, scalers and the like; 0 for what learns nothing;
+          of linear models, scalers and the like; 0 for what learns nothing, and for frozen
+          networks in ``.onnx`` and ``.tflite`` files, which are not counted;
         * ``trainable_parameters``: those of them that training changes;
         * ``multiply_accumulates``: for one segment of a network, for one row of a linear model; of
           convolutions, dense and recurrent layers; NaN where it is not known;
@@ -121,9 +122,11 @@ def _own_row(estimator: Any) -> dict[str, float] | None:
     if hasattr(estimator, "keras_classifier_"):
         return _network_row(estimator.keras_classifier_.model_)
     if isinstance(estimator, ImageEmbedder):
-        network = open_keras(estimator.network, estimator.weights, estimator.seed_).model
+        network = estimator._open().network
+        if not isinstance(network, KerasNetwork):
+            return None
         # Frozen, however it was built.
-        return {**_network_row(network), "trainable_parameters": 0}
+        return {**_network_row(network.model), "trainable_parameters": 0}
     arrays = [np.asarray(getattr(estimator, name)) for name in _LEARNED if hasattr(estimator, name)]
     if not arrays:
         return None

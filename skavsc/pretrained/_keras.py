@@ -205,7 +205,7 @@ def _load_model(path: str) -> Any:
 
     from skavsc.pretrained._registry import REGISTRY
 
-    choices = f"network={path!r} is neither one of {sorted([*ARCHITECTURES, *REGISTRY])} nor"
+    choices = f"model={path!r} is neither one of {sorted([*ARCHITECTURES, *REGISTRY])} nor"
     if not os.path.exists(path):
         raise ModelError(f"{choices} an .onnx, .tflite or .keras file that exists")
     try:

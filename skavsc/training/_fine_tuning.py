@@ -8,8 +8,9 @@ from typing import Any
 import keras
 from sklearn.utils.validation import check_is_fitted
 
+from skavsc.exceptions import ModelError
 from skavsc.networks import with_backbone
-from skavsc.pretrained import open_keras
+from skavsc.pretrained import KerasNetwork
 from skavsc.training._backend import default_settings
 from skavsc.training._segments import TrainingSet
 from skavsc.training._trainer import (
@@ -31,20 +32,25 @@ class Backbone:
         From preprocessed images to maps or features.
     pooling : {"avg", "max"} or None
         The pooling over positions.
-    preprocessing : str
+    preprocessing : str or pair of (mean, scale)
         The mode of `skavsc.networks.ImagePreprocessing`.
     """
 
     network: keras.Model
     pooling: str | None
-    preprocessing: str
+    preprocessing: Any
 
     @classmethod
     def of(cls, embedder: ImageEmbedder) -> Backbone:
         """Copy the network of a fitted embedder."""
         check_is_fitted(embedder)
-        live = open_keras(embedder.network, embedder.weights, embedder.seed_)
-        return cls(copied(live.model), embedder._pooling(live), embedder._preprocessing())
+        opened = embedder._open()
+        if not isinstance(opened.network, KerasNetwork):
+            raise ModelError(
+                f"{opened.network.name} is a file that is run as it is; only image networks of "
+                f"Keras can be trained or built into a model"
+            )
+        return cls(copied(opened.network.model), opened.keras_pooling, opened.mode)
 
     def before(self, network: keras.Model, image_size: Any) -> keras.Model:
         """Join the backbone and a network on embeddings to one on frames; layers are shared."""
@@ -60,7 +66,7 @@ class Backbone:
     def as_embedder(self, like: ImageEmbedder, frames: Any) -> ImageEmbedder:
         """Make a fitted embedder of this network with the other parameters of another one."""
         shared = like.get_params()
-        for own in ("network", "weights", "pooling", "preprocessing"):
+        for own in ("model", "weights", "output", "pooling", "preprocessing"):
             shared.pop(own, None)
         return ImageEmbedder(
             self.network,

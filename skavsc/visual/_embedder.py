@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from numbers import Integral
 from typing import Any, ClassVar, Literal
 
@@ -16,18 +17,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from skavsc._clips import ClipCache, map_clips
 from skavsc._sklearn_compat import HasMethods, Interval, StrOptions, _fit_context
-from skavsc.exceptions import UntrainedWeightsWarning, WeightsError
-from skavsc.pretrained import (
-    ARCHITECTURES,
-    Compiled,
-    KerasNetwork,
-    choose_runtime,
-    compiled,
-    open_keras,
-    published_names,
-)
+from skavsc.exceptions import ModelError, UntrainedWeightsWarning, WeightsError
+from skavsc.pretrained import ARCHITECTURES, published_names
 from skavsc.visual._frames import ClipFrames
-from skavsc.visual._inputs import Clip, decode, frame_sources, preprocess
+from skavsc.visual._image_network import ImageNetwork
+from skavsc.visual._inputs import Clip, decode, frame_sources
 
 # To be raised when the values of the features change.
 _VERSION = 1
@@ -43,25 +37,35 @@ class ImageEmbedder(
 
     Parameters
     ----------
-    network : {"squeezenet11", "vgg16"}, path of a .keras file or keras.Model, \
-            default="squeezenet11"
-        The network, without a classifying head: from images (n, height, width, 3) to maps
-        (n, rows, columns, n_features), or to features (n, n_features).
+    model : str, path-like or keras.Model
+        The network: a published one by its name, such as ``"mobilenet-v3-small"`` or
+        ``"clip-vit-base-patch32"``, which is fetched when first fitted; an ``.onnx``,
+        ``.tflite`` or ``.keras`` file; a Keras model; or ``"vgg16"`` or ``"squeezenet11"`` with
+        a file of ``weights``. Layout, type, batch and size of its images are read from it.
     weights : str, path-like or None, default=None
-        A file of weights, or the name of published ones (``"places365"`` for ``"vgg16"``),
-        which are fetched when first fitted. Files are ``.npz`` (arrays ``layer/kernel`` and
-        ``layer/bias``), ``.h5`` of Keras 2 or ``.weights.h5`` of Keras 3. None draws random
-        weights for a named network, with a warning, and keeps those of a model.
+        For ``"vgg16"``, ``"squeezenet11"`` and Keras models: a file of weights, or the name of
+        published ones (``"places365"`` for ``"vgg16"``). Files are ``.npz`` (arrays
+        ``layer/kernel`` and ``layer/bias``), ``.h5`` of Keras 2 or ``.weights.h5`` of Keras 3.
+        None draws random weights for the two, with a warning, and keeps those of a model. For
+        another published network: its file, in place of the one that is fetched.
+    output : str or None, default=None
+        The name of the output that is the embedding, in a ``.tflite`` file also of a tensor
+        inside. None is the published embedding or the only output.
     pooling : {"avg", "max"}, default="avg"
         How maps become features: the mean or the maximum over positions.
-    preprocessing : {"auto", "places365", "squeezenet-places365", "none"}, default="auto"
-        What images of 0 to 255 go through before (see `skavsc.networks.ImagePreprocessing`).
-        ``"auto"`` is what the published weights of a named network want, else ``"none"``.
-    runtime : {"keras", "onnxruntime", "mnn", "auto"}, default="keras"
-        What runs the network. Features differ by less than 1e-4 of the largest one.
-        ``"auto"`` times those that are installed, in ``fit``, and takes the fastest.
+    preprocessing : {"auto", "imagenet", "clip", "places365", "squeezenet-places365", "none"} \
+            or pair of (mean, scale), default="auto"
+        How RGB of 0 to 255 is prepared (see `skavsc.networks.ImagePreprocessing`); a pair, of
+        three numbers each, is (image - mean) / scale. ``"auto"`` is what a published network
+        wants, and ``"none"`` for Keras models and for files that take uint8; other files need it
+        said.
+    runtime : {"keras", "onnxruntime", "mnn", "auto"} or None, default=None
+        What runs a Keras network; None is Keras. Features differ by less than 1e-4 of the
+        largest one. ``"auto"`` times those that are installed, in ``fit``, and takes the
+        fastest. Files are run by onnxruntime (``.onnx``) and LiteRT (``.tflite``).
     batch_size : int, default=10
-        Number of frames of a clip that go through the network at once, at least 1.
+        Number of frames of a clip that go through the network at once, at least 1. A file of a
+        fixed batch is run in turns of that many.
     on_error : {"raise", "missing"}, default="raise"
         What an unreadable video leads to: an error, or a row of NaN and one warning for all.
     memory : path-like, joblib.Memory or None, default=None
@@ -80,8 +84,10 @@ class ImageEmbedder(
     ----------
     digest_ : str
         The checksum of the network and its weights.
+    labels_ : ndarray of shape (n_features,) or None
+        The class names, where the output is scores of classes and the names are known.
     runtime_ : str
-        The runtime chosen.
+        The runtime chosen; ``"litert"`` for ``.tflite`` files.
     seed_ : int
         The seed of random weights.
     n_steps_ : int or None
@@ -99,22 +105,39 @@ class ImageEmbedder(
 
     Examples
     --------
-    >>> import warnings
+    A model of one's own, that gives the mean colours of an image:
+
+    >>> import keras
     >>> import numpy as np
     >>> from skavsc.visual import ImageEmbedder
-    >>> frames = np.zeros((2, 3, 32, 32, 3), dtype=np.uint8)
-    >>> with warnings.catch_warnings():
-    ...     warnings.simplefilter("ignore")  # no weights at hand
-    ...     ImageEmbedder("squeezenet11").fit_transform(frames).shape
-    (2, 3, 512)
+    >>> images = keras.Input((None, None, 3))
+    >>> model = keras.Model(images, keras.layers.GlobalAveragePooling2D()(images))
+    >>> frames = np.full((2, 3, 32, 32, 3), (10, 20, 30), dtype=np.uint8)
+    >>> ImageEmbedder(model).fit_transform(frames)[0]
+    array([[10., 20., 30.],
+           [10., 20., 30.],
+           [10., 20., 30.]], dtype=float32)
+
+    A published network, on files:
+
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skavsc.visual import VideoFrameSampler
+    >>> make_pipeline(VideoFrameSampler(), ImageEmbedder("clip-vit-base-patch32"))
+    Pipeline(steps=[('videoframesampler', VideoFrameSampler()),
+                    ('imageembedder', ImageEmbedder(model='clip-vit-base-patch32'))])
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "network": [str, os.PathLike, HasMethods("get_weights")],
+        "model": [str, os.PathLike, HasMethods("get_weights")],
         "weights": [str, os.PathLike, None],
+        "output": [str, None],
         "pooling": [StrOptions({"avg", "max"})],
-        "preprocessing": [StrOptions({"auto", "none", *ARCHITECTURES.values()})],
-        "runtime": [StrOptions({"keras", "onnxruntime", "mnn", "auto"})],
+        "preprocessing": [
+            StrOptions({"auto", "none", "imagenet", "clip", *ARCHITECTURES.values()}),
+            tuple,
+            list,
+        ],
+        "runtime": [StrOptions({"keras", "onnxruntime", "mnn", "auto"}), None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "on_error": [StrOptions({"raise", "missing"})],
         "memory": [str, os.PathLike, joblib.Memory, None],
@@ -126,12 +149,13 @@ class ImageEmbedder(
 
     def __init__(
         self,
-        network: Any = "squeezenet11",
+        model: Any,
         *,
         weights: str | os.PathLike[str] | None = None,
+        output: str | None = None,
         pooling: str = "avg",
-        preprocessing: str = "auto",
-        runtime: str = "keras",
+        preprocessing: Any = "auto",
+        runtime: str | None = None,
         batch_size: int = 10,
         on_error: str = "raise",
         memory: str | os.PathLike[str] | joblib.Memory | None = None,
@@ -140,8 +164,9 @@ class ImageEmbedder(
         verbose: int | bool = 0,
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
-        self.network = network
+        self.model = model
         self.weights = weights
+        self.output = output
         self.pooling = pooling
         self.preprocessing = preprocessing
         self.runtime = runtime
@@ -172,30 +197,33 @@ class ImageEmbedder(
         Raises
         ------
         WeightsNotFoundError
-            If the weights are neither on disk nor to be downloaded.
+            If the network or its weights are neither on disk nor to be downloaded.
+        ModelError
+            If the model is no image network, takes images of another size, or a parameter does
+            not go with it.
         WeightsError
-            If they do not fit the network.
+            If the weights do not fit the network.
         ImportError
             If the packages of the runtime are not installed.
         """
         clips = frame_sources(X)
         self.seed_ = int(check_random_state(self.random_state).randint(2**31))
-        if self.weights is None and self.network in list(ARCHITECTURES):
-            published = "".join(f", or {name!r}" for name in published_names(self.network))
+        if self.weights is None and self.model in list(ARCHITECTURES):
+            published = "".join(f", or {name!r}" for name in published_names(self.model))
             warnings.warn(
-                f"weights=None: {self.network} has random weights, so its features describe "
+                f"weights=None: {self.model} has random weights, so its features describe "
                 f"little; pass weights=<file of trained ones>{published}",
                 UntrainedWeightsWarning,
                 stacklevel=2,
             )
-        live = open_keras(self.network, self.weights, self.seed_)
-        _check_images(live)
-        self.digest_ = live.digest
+        opened = self._open()
+        size = opened.size_for(clips.image_size)
+        batch_size = self._batch_size(opened, clips.n_steps)
+        self.digest_ = opened.network.digest
         self.n_steps_ = clips.n_steps
-        self._n_features_out = live.model.output_shape[-1]
-        size = clips.image_size or (224, 224)
-        batch_size = self._batch_size(clips.n_steps)
-        self.runtime_ = choose_runtime(live, self._pooling(live), self.runtime, batch_size, size)
+        self.runtime_ = opened.choose_runtime(self.runtime, batch_size, size)
+        self._n_features_out = opened.n_features(size)
+        self.labels_ = opened.labels(self._n_features_out)
         return self
 
     def transform(self, X: Any) -> NDArray[np.float32]:
@@ -217,6 +245,8 @@ class ImageEmbedder(
         ------
         MediaError
             If a video cannot be read and ``on_error="raise"``.
+        ModelError
+            If images have another size than the network takes, or it gives NaN.
         ClipTableError
             If X is of another form, or images differ in size.
         WeightsError
@@ -231,24 +261,25 @@ class ImageEmbedder(
                 "all clips are missing, here and in fit, so that the number of frames is "
                 "unknown; drop these clips"
             )
-        live = open_keras(self.network, self.weights, self.seed_)
-        if live.digest != self.digest_:
+        opened = self._open()
+        if opened.network.digest != self.digest_:
             raise WeightsError(
-                f"the weights {self.weights!r} of {live.model.name} are not those of fit; fit "
-                f"again, or put the former file back"
+                f"the weights of {opened.network.name} are not those of fit; fit again, or put the "
+                f"former file back"
             )
-        size = clips.image_size or (224, 224)
-        run = compiled(live, self._pooling(live), self.runtime_, self._batch_size(n_steps), size)
+        size = opened.size_for(clips.image_size)
+        batch_size = self._batch_size(opened, n_steps)
+        run = opened.function(self.runtime_, batch_size, size)
         lenient = self.on_error == "missing" or any(
             isinstance(item, ClipFrames) and item.sampling.on_error == "missing"
             for item in clips.items
         )
         return map_clips(
-            lambda clip: self._embed(clip, run, n_steps),
+            lambda clip: _embed(clip, run, (n_steps, self._n_features_out), batch_size, opened),
             clips.sources,
             shape=(n_steps, self._n_features_out),
             prepare=decode,
-            cache=self._cache(n_steps),
+            cache=self._cache(opened, n_steps),
             on_error="missing" if lenient else "raise",
             n_jobs=self.n_jobs,
             verbose=self.verbose,
@@ -256,39 +287,23 @@ class ImageEmbedder(
             description="embedding",
         )
 
-    def _embed(self, clip: Clip, run: Compiled, n_steps: int) -> NDArray[np.float32]:
-        frames, valid = clip
-        batch_size = self._batch_size(n_steps)
-        features = np.full((n_steps, self._n_features_out), np.nan, dtype=np.float32)
-        steps = np.flatnonzero(valid)
-        for start in range(0, len(steps), batch_size):
-            chosen = steps[start : start + batch_size]
-            # Always the same number of images: runtimes compile for it.
-            batch = np.zeros((batch_size, *frames.shape[1:]), dtype=np.float32)
-            batch[: len(chosen)] = preprocess(frames[chosen], self._preprocessing())
-            features[chosen] = run(batch)[: len(chosen)]
-        return features
+    def _open(self) -> ImageNetwork:
+        return ImageNetwork.open(
+            self.model, self.weights, self.output, self.pooling, self.preprocessing, self.seed_
+        )
 
-    def _batch_size(self, n_steps: int | None) -> int:
-        return min(self.batch_size, n_steps or self.batch_size)
+    def _batch_size(self, opened: ImageNetwork, n_steps: int | None) -> int:
+        return opened.batch_size(min(self.batch_size, n_steps or self.batch_size))
 
-    def _pooling(self, live: KerasNetwork) -> str | None:
-        return self.pooling if len(live.outputs[0].shape) == 4 else None
-
-    def _preprocessing(self) -> str:
-        if self.preprocessing != "auto":
-            return self.preprocessing
-        named = isinstance(self.network, str)
-        return ARCHITECTURES.get(self.network, "none") if named else "none"
-
-    def _cache(self, n_steps: int) -> ClipCache | None:
+    def _cache(self, opened: ImageNetwork, n_steps: int) -> ClipCache | None:
         location = self.memory.location if isinstance(self.memory, joblib.Memory) else self.memory
         if location is None:
             return None
         params = {
             "network": self.digest_,
+            "output": opened.output,
             "pooling": self.pooling,
-            "preprocessing": self._preprocessing(),
+            "preprocessing": opened.mode,
             "runtime": self.runtime_,
             "steps": n_steps,
         }
@@ -303,10 +318,26 @@ class ImageEmbedder(
         return tags
 
 
-def _check_images(network: KerasNetwork) -> None:
-    takes, gives = network.input.shape, network.outputs[0].shape
-    if len(takes) != 4 or takes[-1] != 3 or len(gives) not in (2, 4):
-        raise WeightsError(
-            f"the network {network.name} goes from {takes} to {gives}; it must go from images "
-            f"(n, height, width, 3) to maps (n, rows, columns, n_features) or to (n, n_features)"
+def _embed(
+    clip: Clip,
+    run: Callable[[NDArray[Any]], NDArray[np.float32]],
+    shape: tuple[int, int],
+    batch_size: int,
+    opened: ImageNetwork,
+) -> NDArray[np.float32]:
+    frames, valid = clip
+    features = np.full(shape, np.nan, dtype=np.float32)
+    steps = np.flatnonzero(valid)
+    for start in range(0, len(steps), batch_size):
+        chosen = steps[start : start + batch_size]
+        # Always the same number of images: runtimes compile for it.
+        batch = np.zeros((batch_size, *frames.shape[1:]), dtype=frames.dtype)
+        batch[: len(chosen)] = frames[chosen]
+        features[chosen] = run(batch)[: len(chosen)]
+    broken = steps[~np.isfinite(features[steps]).all(axis=1)]
+    if len(broken):
+        raise ModelError(
+            f"{opened.network.name} gives NaN or infinity for frame {broken[0]} of a clip; are "
+            f"its images prepared as it wants, here preprocessing={opened.mode!r}?"
         )
+    return features

@@ -103,29 +103,3 @@ def decode(source: Any) -> Clip:
     if source.dtype.kind == "f":
         return source, ~np.isnan(source).any(axis=(1, 2, 3))
     return source, np.ones(len(source), dtype=bool)
-
-
-def preprocess(frames: NDArray[Any], mode: Any) -> NDArray[np.float32]:
-    """Do what `skavsc.networks.ImagePreprocessing` does, in NumPy for every runtime.
-
-    Parameters
-    ----------
-    frames : ndarray of shape (n, height, width, 3)
-        RGB of 0 to 255.
-    mode : str or pair of (mean, scale)
-        The mode of that layer.
-
-    Returns
-    -------
-    ndarray of shape (n, height, width, 3), float32
-        What the network takes.
-    """
-    from skavsc.networks import colours
-
-    reverse, means, factors = colours(mode)
-    images = frames.astype(np.float32, copy=False)
-    if mode == "none":
-        return images
-    if reverse:
-        images = images[..., ::-1]
-    return (images - np.asarray(means, np.float32)) * np.asarray(factors, np.float32)

@@ -49,6 +49,8 @@ class VGGPlacesEmbedder(ImageEmbedder):
     ----------
     digest_ : str
         The checksum of the network and its weights.
+    labels_ : None
+        Features of this network are no scores of classes.
     runtime_ : str
         The runtime chosen.
     seed_ : int
@@ -76,12 +78,17 @@ class VGGPlacesEmbedder(ImageEmbedder):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **{k: v for k, v in ImageEmbedder._parameter_constraints.items() if k != "network"},
+        **{
+            name: constraint
+            for name, constraint in ImageEmbedder._parameter_constraints.items()
+            if name not in ("model", "output")
+        },
         "preprocessing": [StrOptions({"places365", "none"})],
     }
 
-    #: The architecture; no parameter here.
-    network = "vgg16"
+    #: No parameters here.
+    model = "vgg16"
+    output = None
 
     def __init__(
         self,

@@ -125,7 +125,8 @@ class Picture:
 
     def transform(self, table, **options):
         options = {"weights": None, **options}
-        pipeline = make_pipeline(VideoFrameSampler(5, 32, 1.0), ImageEmbedder(**options))
+        embedder = ImageEmbedder("squeezenet11", **options)
+        pipeline = make_pipeline(VideoFrameSampler(5, 32, 1.0), embedder)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UntrainedWeightsWarning)
             return pipeline.fit_transform(table)

@@ -54,7 +54,7 @@ def tuned(filmed, on_frames):
 
 def test_fine_tuning_all_moves_every_layer_of_vgg16(tuned):
     before = open_keras("vgg16", None, tuned.embedder_.seed_).model
-    after = tuned.embedder_.network
+    after = tuned.embedder_.model
     for layer in before.layers:
         pairs = zip(layer.get_weights(), after.get_layer(layer.name).get_weights(), strict=True)
         for old, new in pairs:
@@ -162,8 +162,8 @@ def test_a_frozen_part_brings_the_image_network_that_was_trained(filmed, on_fram
     # What is trained in the last step is the framework's own.
     framework.set_params(audio=FrozenEstimator(framework.audio_))
     framework.set_params(fine_tune="all", fine_tune_learning_rate=1e-3).fit(X, y)
-    before = tuned_visual.embedder_.network.get_weights()
-    after = framework.embedder_.network.get_weights()
+    before = tuned_visual.embedder_.model.get_weights()
+    after = framework.embedder_.model.get_weights()
     assert not any(np.array_equal(*pair) for pair in zip(before, after, strict=True))
     np.testing.assert_array_equal(tuned_visual.predict_proba(X["visual"]), expected)
 

@@ -75,7 +75,7 @@ def test_frames_are_but_another_way_in_while_the_image_network_is_frozen(
     assert not hasattr(by_embeddings, "embedder_")
     assert frozen.feature_shape_ == by_embeddings.feature_shape_ == (12, 5, 8)
     for before, after in pairs(
-        frozen.embedder.network.get_weights(), frozen.embedder_.network.get_weights()
+        frozen.embedder.model.get_weights(), frozen.embedder_.model.get_weights()
     ):
         np.testing.assert_array_equal(before, after)
 
@@ -95,10 +95,10 @@ def test_the_image_network_is_frozen_in_step_2_and_moves_in_step_2b(frozen, tune
     assert tuned.history_["loss"][:EPOCHS] == frozen.history_["loss"]
     assert len(tuned.history_["loss"]) == 2 * EPOCHS
     first = image_network().get_weights()
-    for before, after in pairs(first, tuned.embedder_.network.get_weights()):
+    for before, after in pairs(first, tuned.embedder_.model.get_weights()):
         assert not np.array_equal(before, after)
     # The network that was given is the caller's own.
-    for before, after in pairs(first, tuned.embedder.network.get_weights()):
+    for before, after in pairs(first, tuned.embedder.model.get_weights()):
         np.testing.assert_array_equal(before, after)
 
 
@@ -215,20 +215,20 @@ def test_clips_without_frames_are_left_out_and_named(films, on_frames, fine_tune
 def test_warm_start_goes_on_with_the_image_network_that_was_trained(films, on_frames):
     options = {"fine_tune": "all", "fine_tune_learning_rate": 0.003, "warm_start": True}
     classifier = on_frames(**options, epochs=1).fit(*films)
-    first = classifier.embedder_.network.get_weights()
+    first = classifier.embedder_.model.get_weights()
     classifier.set_params(fine_tune_learning_rate=1e-12).fit(*films)
     assert len(classifier.history_["loss"]) == 4
-    for before, after in pairs(first, classifier.embedder_.network.get_weights()):
+    for before, after in pairs(first, classifier.embedder_.model.get_weights()):
         np.testing.assert_allclose(after, before, atol=1e-9)
 
 
 def test_partial_fit_takes_one_epoch_of_each_step(films, on_frames):
     classifier = on_frames(fine_tune="all", fine_tune_learning_rate=0.003)
     for calls in (1, 2):
-        before = getattr(classifier, "embedder_", classifier.embedder).network.get_weights()
+        before = getattr(classifier, "embedder_", classifier.embedder).model.get_weights()
         classifier.partial_fit(*films)
         assert len(classifier.history_["loss"]) == 2 * calls
-        for old, new in pairs(before, classifier.embedder_.network.get_weights()):
+        for old, new in pairs(before, classifier.embedder_.model.get_weights()):
             assert not np.array_equal(old, new)
 
 

@@ -37,7 +37,8 @@ def deviation(features, reference):
 @pytest.mark.parametrize("runtime", ["onnxruntime", "mnn"])
 @pytest.mark.parametrize("pooling", ["avg", "max"])
 @pytest.mark.parametrize(
-    "make", [lambda **k: VGGPlacesEmbedder(None, **k), lambda **k: ImageEmbedder(**k)],
+    "make",
+    [lambda **k: VGGPlacesEmbedder(None, **k), lambda **k: ImageEmbedder("squeezenet11", **k)],
     ids=["vgg16", "squeezenet11"],
 )  # fmt: skip
 def test_same_numbers(make, pooling, runtime):
@@ -52,9 +53,9 @@ def test_same_numbers(make, pooling, runtime):
 
 def test_image_height_and_width_are_not_mixed_up():
     X = np.random.default_rng(0).integers(0, 256, (1, 2, 40, 72, 3), dtype=np.uint8)
-    reference = ImageEmbedder(pooling="max").fit_transform(X)
+    reference = ImageEmbedder("squeezenet11", pooling="max").fit_transform(X)
     for runtime in ("onnxruntime", "mnn"):
-        features = ImageEmbedder(pooling="max", runtime=runtime).fit_transform(X)
+        features = ImageEmbedder("squeezenet11", pooling="max", runtime=runtime).fit_transform(X)
         assert deviation(features, reference) < 1e-4
 
 
@@ -98,13 +99,13 @@ def test_graph_is_valid_onnx(build):
 
 def test_converted_network_is_kept(cache_dir):
     X = pictures(size=48)
-    ImageEmbedder(runtime="mnn", random_state=5).fit_transform(X)
+    ImageEmbedder("squeezenet11", runtime="mnn", random_state=5).fit_transform(X)
     (file,) = (path for path in (cache_dir / "mnn").glob("*.mnn") if "3x48x48" in path.name)
     before = file.stat().st_mtime_ns
     from skavsc.pretrained import _keras
 
     _keras.compiled.cache_clear()
-    ImageEmbedder(runtime="mnn", random_state=5).fit_transform(X)
+    ImageEmbedder("squeezenet11", runtime="mnn", random_state=5).fit_transform(X)
     assert file.stat().st_mtime_ns == before
 
 
@@ -113,7 +114,7 @@ import warnings
 import numpy as np
 from skavsc.visual import ImageEmbedder
 warnings.simplefilter("ignore")
-ImageEmbedder(runtime="mnn").fit_transform(np.zeros((1, 1, 32, 32, 3), np.uint8))
+ImageEmbedder("squeezenet11", runtime="mnn").fit_transform(np.zeros((1, 1, 32, 32, 3), np.uint8))
 print("table")
 """
 
@@ -137,9 +138,9 @@ def test_fastest_is_measured():
 
 def test_auto_takes_an_installed_runtime():
     X = pictures()
-    embedder = ImageEmbedder(runtime="auto").fit(X)
+    embedder = ImageEmbedder("squeezenet11", runtime="auto").fit(X)
     assert embedder.runtime_ in runtimes.installed_runtimes()
-    reference = ImageEmbedder().fit_transform(X)
+    reference = ImageEmbedder("squeezenet11").fit_transform(X)
     assert deviation(embedder.transform(X), reference) < 1e-4
 
 
@@ -154,23 +155,23 @@ def test_missing_package(monkeypatch, runtime, package, extra):
     )
     assert runtime not in runtimes.installed_runtimes()
     with pytest.raises(ImportError, match=rf'needs {package}; .*pip install "skavsc\[{extra}\]"'):
-        ImageEmbedder(runtime=runtime).fit(pictures())
+        ImageEmbedder("squeezenet11", runtime=runtime).fit(pictures())
     assert "keras" in runtimes.installed_runtimes()
 
 
 def test_auto_without_a_folder_to_write(monkeypatch):
     monkeypatch.setenv("SKAVSC_CACHE_DIR", "/proc/nowhere")
     X = pictures(size=40)
-    embedder = ImageEmbedder(runtime="auto", random_state=11).fit(X)
+    embedder = ImageEmbedder("squeezenet11", runtime="auto", random_state=11).fit(X)
     assert embedder.runtime_ in {"keras", "onnxruntime"}
     with pytest.raises(OSError, match=r"runtime='mnn'.*SKAVSC_CACHE_DIR"):
-        ImageEmbedder(runtime="mnn", random_state=11).fit_transform(X)
+        ImageEmbedder("squeezenet11", runtime="mnn", random_state=11).fit_transform(X)
 
 
 @pytest.mark.parametrize("runtime", ["keras", "onnxruntime"])
 def test_settings_of_keras_change_nothing(runtime):
     X = pictures()
-    expected = ImageEmbedder(runtime=runtime, random_state=12).fit_transform(X)
+    expected = ImageEmbedder("squeezenet11", runtime=runtime, random_state=12).fit_transform(X)
     kept = keras.config.dtype_policy(), keras.config.floatx(), keras.config.image_data_format()
     keras.config.set_dtype_policy("mixed_bfloat16")
     keras.config.set_floatx("float16")
@@ -179,7 +180,7 @@ def test_settings_of_keras_change_nothing(runtime):
         from skavsc.pretrained import _keras
 
         _keras._opened.cache_clear()
-        features = ImageEmbedder(runtime=runtime, random_state=12).fit_transform(X)
+        features = ImageEmbedder("squeezenet11", runtime=runtime, random_state=12).fit_transform(X)
     finally:
         keras.config.set_dtype_policy(kept[0])
         keras.config.set_floatx(kept[1])

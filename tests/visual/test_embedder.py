@@ -87,7 +87,7 @@ FAILS = {
 
 
 @parametrize_with_checks(
-    [_Embedder2D(), _VGG2D(weights=None)], expected_failed_checks=lambda _: FAILS
+    [_Embedder2D("squeezenet11"), _VGG2D(weights=None)], expected_failed_checks=lambda _: FAILS
 )
 def test_sklearn_checks(estimator, check):
     check(estimator)
@@ -168,10 +168,10 @@ def test_a_model_trained_after_fit_is_noticed():
         embedder.transform(pictures())
 
 
-@pytest.mark.parametrize("network", ["alexnet", "nowhere.keras"])
-def test_unknown_network(network):
-    with pytest.raises(WeightsError, match=f"network='{network}' is neither one of"):
-        ImageEmbedder(network).fit(pictures())
+@pytest.mark.parametrize("model", ["alexnet", "nowhere.keras"])
+def test_unknown_model(model):
+    with pytest.raises(WeightsError, match=f"model='{model}' is neither one of"):
+        ImageEmbedder(model).fit(pictures())
 
 
 def test_network_that_is_no_image_network():
@@ -183,7 +183,9 @@ def test_network_that_is_no_image_network():
 
 def test_random_weights_follow_the_seed():
     X = pictures(1)
-    first, again, other = (ImageEmbedder(random_state=seed).fit_transform(X) for seed in (0, 0, 1))
+    first, again, other = (
+        ImageEmbedder("squeezenet11", random_state=seed).fit_transform(X) for seed in (0, 0, 1)
+    )
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 1e-3
     assert np.isfinite(first).all()
@@ -239,7 +241,7 @@ def test_missing_clips(squeezenet):
 
 
 def test_all_clips_missing_from_the_start():
-    embedder = ImageEmbedder().fit([None])
+    embedder = ImageEmbedder("squeezenet11").fit([None])
     with pytest.raises(ValueError, match="all clips are missing"):
         embedder.transform([None])
     assert np.isfinite(embedder.transform(pictures(1))).all()
@@ -301,12 +303,12 @@ def test_wrong_input(squeezenet, X, message):
 
 @pytest.mark.parametrize(
     "params",
-    [{"pooling": "sum"}, {"preprocessing": "imagenet"}, {"runtime": "torch"}, {"batch_size": 0},
+    [{"pooling": "sum"}, {"preprocessing": "bgr"}, {"runtime": "torch"}, {"batch_size": 0},
      {"on_error": "ignore"}, {"mmap_mode": "w"}],
 )  # fmt: skip
 def test_wrong_parameters(params):
     (name,) = params
-    for embedder in (ImageEmbedder(**params), VGGPlacesEmbedder(None, **params)):
+    for embedder in (ImageEmbedder("squeezenet11", **params), VGGPlacesEmbedder(None, **params)):
         with pytest.raises(ValueError, match=f"'{name}' parameter"):
             embedder.fit(pictures())
 
@@ -316,7 +318,7 @@ def test_wrong_parameters(params):
 
 def test_not_fitted():
     with pytest.raises(ValueError, match="not fitted yet"):
-        ImageEmbedder().transform(pictures())
+        ImageEmbedder("squeezenet11").transform(pictures())
 
 
 def test_feature_names(squeezenet):
@@ -326,7 +328,7 @@ def test_feature_names(squeezenet):
 
 
 def test_pipeline_from_files(video_path, squeezenet):
-    pipeline = make_pipeline(VideoFrameSampler(5, 32, 1.0), ImageEmbedder(n_jobs=2))
+    pipeline = make_pipeline(VideoFrameSampler(5, 32, 1.0), ImageEmbedder("squeezenet11", n_jobs=2))
     X = pd.DataFrame({"video": [str(video_path), None, str(video_path)]})
     features = pipeline.fit_transform(X)
     lazy = VideoFrameSampler(5, 32, 1.0).transform(X)
@@ -397,10 +399,11 @@ def test_build_is_shared_between_clones(squeezenet):
 
 
 def test_preprocessing_equals_the_layer():
-    from skavsc.visual._inputs import preprocess
+    from skavsc.visual._image_network import preprocess
 
     frames = pictures(1)[0]
-    for mode in ("places365", "squeezenet-places365", "none"):
+    pair = ((1, 2, 3), (4, 5, 6))
+    for mode in ("places365", "squeezenet-places365", "imagenet", "clip", "none", pair):
         np.testing.assert_allclose(
             preprocess(frames, mode), np.asarray(ImagePreprocessing(mode)(frames)), atol=1e-5
         )
@@ -408,7 +411,7 @@ def test_preprocessing_equals_the_layer():
 
 def test_squeezenet_uses_its_own_preprocessing():
     X = pictures(1)
-    auto = ImageEmbedder().fit_transform(X)
-    named = ImageEmbedder(preprocessing="squeezenet-places365").fit_transform(X)
+    auto = ImageEmbedder("squeezenet11").fit_transform(X)
+    named = ImageEmbedder("squeezenet11", preprocessing="squeezenet-places365").fit_transform(X)
     np.testing.assert_array_equal(auto, named)
     assert squeezenet11_base((None, None, 3)).count_params() == 722_496
