@@ -129,19 +129,21 @@ def _references_of(item: Any) -> Iterator[tuple[str | None, str, str]]:
     """
     if not (type(item).__module__.startswith("skavsc.") and hasattr(item, "digest_")):
         return
-    if hasattr(item, "model"):  # an AudioEmbedder
-        model = os.fspath(item.model)
-        if model in REGISTRY:
-            yield model, "weights", os.fspath(item.weights or "")
-        else:
-            yield None, "model", model
+    if not hasattr(item, "model"):
         return
-    network = getattr(item, "network", "vgg16")
-    if network not in ARCHITECTURES:
-        yield None, "network", os.fspath(network)
-        network = None
-    if item.weights is not None:
-        yield network, "weights", os.fspath(item.weights)
+    model, weights = os.fspath(item.model), item.weights
+    published = REGISTRY.get(model)
+    if published is not None and published.architecture is not None:
+        own = model.removeprefix(f"{published.architecture}-")
+        yield published.architecture, "weights", os.fspath(weights or own)
+    elif published is not None:
+        yield model, "weights", os.fspath(weights or "")
+    else:
+        if model not in ARCHITECTURES:
+            yield None, "model", model
+        if weights is not None:
+            network = model if model in ARCHITECTURES else None
+            yield network, "weights", os.fspath(weights)
 
 
 def _suffix(name: str) -> str:
