@@ -4,6 +4,8 @@ They are tested with the oldest and the newest supported version; where a name h
 versions, it is looked up here.
 """
 
+from typing import Any
+
 from sklearn.base import _fit_context
 from sklearn.ensemble._base import _BaseHeterogeneousEnsemble
 from sklearn.model_selection._search import BaseSearchCV
@@ -23,6 +25,12 @@ try:  # scikit-learn 1.8 and later
 except ImportError:  # scikit-learn 1.7
     from sklearn.utils._estimator_html_repr import _VisualBlock
 
+
+def accepts_sample_weight(scorer: Any) -> bool:
+    """Return whether the metric of a scorer takes ``sample_weight``."""
+    return scorer._accept_sample_weight()
+
+
 __all__ = [
     "BaseSearchCV",
     "HasMethods",
@@ -39,5 +47,6 @@ __all__ = [
     "_raise_for_params",
     "_routing_enabled",
     "_safe_indexing",
+    "accepts_sample_weight",
     "validate_params",
 ]

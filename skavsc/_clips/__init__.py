@@ -1,7 +1,9 @@
 """Work over clips: from a clip table to one array, with a cache, progress and missing rows."""
 
 from skavsc._clips._cache import ClipCache
+from skavsc._clips._folds import Folds, grouped_folds
 from skavsc._clips._map import map_clips
+from skavsc._clips._metadata import fit_with_metadata
 from skavsc._clips._validation import (
     check_groups,
     check_labels,
@@ -12,10 +14,13 @@ from skavsc._clips._validation import (
 
 __all__ = [
     "ClipCache",
+    "Folds",
     "check_groups",
     "check_labels",
     "clip_sources",
+    "fit_with_metadata",
     "format_rows",
+    "grouped_folds",
     "is_missing",
     "map_clips",
 ]

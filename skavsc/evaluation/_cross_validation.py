@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import get_routing_for_object
 
+from skavsc._clips import fit_with_metadata, grouped_folds
 from skavsc._sklearn_compat import BaseSearchCV, _routing_enabled, _safe_indexing
-from skavsc.fusion._params import fit_params
 
 Fold = tuple[NDArray[np.intp], NDArray[np.intp]]
 
@@ -35,13 +34,7 @@ class Outcome:
 
 def check_folds(cv: Any, y: NDArray[Any], groups: ArrayLike | None) -> list[Fold]:
     """Return the training and test rows of every fold."""
-    if isinstance(cv, int | np.integer):
-        cv = StratifiedKFold(cv) if groups is None else StratifiedGroupKFold(cv)
-    splitter = check_cv(cv, y, classifier=True)
-    return [
-        (np.arange(len(y))[train], np.arange(len(y))[test])
-        for train, test in splitter.split(np.zeros((len(y), 1)), y, groups)
-    ]
+    return grouped_folds(cv, y, None if groups is None else np.asarray(groups))
 
 
 def fit_and_predict(
@@ -79,9 +72,9 @@ def fit_and_predict(
         The predictions, in the order of ``fold[1]``.
     """
     train, test = fold
-    params = _fit_params(estimator, train, groups=groups, sample_weight=sample_weight)
+    inputs = _safe_indexing(X, train)
     started = time.perf_counter()
-    estimator.fit(_safe_indexing(X, train), y[train], **params)
+    _fit(estimator, inputs, y[train], train, groups=groups, sample_weight=sample_weight)
     fitted = time.perf_counter()
     clips = _safe_indexing(X, test)
     classifier, features = final_classifier(estimator, clips)
@@ -157,15 +150,16 @@ def final_classifier(estimator: Any, X: Any) -> tuple[Any, Any]:
     return estimator, X
 
 
-def _fit_params(estimator: Any, rows: NDArray[np.intp], **metadata: Any) -> dict[str, Any]:
-    """Return the metadata that an estimator's ``fit`` takes, of some rows, named as it names it."""
+def _fit(estimator: Any, X: Any, y: NDArray[Any], rows: NDArray[np.intp], **metadata: Any) -> None:
+    """Fit an estimator with the metadata, of these rows, that it takes."""
     given = {
         name: np.asarray(values)[rows] for name, values in metadata.items() if values is not None
     }
     if _routing_enabled():
         wanted = get_routing_for_object(estimator).consumes("fit", list(given))
-        return {name: given[name] for name in wanted}
-    return fit_params(estimator, **given)
+        estimator.fit(X, y, **{name: given[name] for name in wanted})
+    else:
+        fit_with_metadata(estimator, X, y, **given)
 
 
 def _predict_without(estimator: Any, X: Any, modality: str) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""The inner folds, from which the meta-model learns."""
+"""The inner folds, whose out-of-fold probabilities the meta-models are fitted to."""
 
 from __future__ import annotations
 
@@ -7,13 +7,69 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
+from sklearn.model_selection import PredefinedSplit
 
-Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
+from skavsc._clips import Folds, grouped_folds
+
+
+def inner_folds(
+    cv: Any,
+    y: NDArray[Any],
+    groups: NDArray[Any] | None,
+    random_state: Any,
+    kept: NDArray[np.intp] | None = None,
+) -> Folds:
+    """Return the training and test rows of every inner fold.
+
+    Parameters
+    ----------
+    cv : int, cross-validation splitter or iterable
+        A number means stratified folds, which keep groups together if there are any.
+    y : ndarray of shape (n_clips,)
+        The labels.
+    groups : ndarray of shape (n_clips,) or None
+        The recording location of each clip.
+    random_state : int, RandomState instance or None
+        If given, folds of which ``cv`` is only the number are shuffled.
+    kept : ndarray of int, optional
+        The clips that are used, all by default. Folds that are given by row numbers refer to all
+        clips; others are made of these ones.
+
+    Returns
+    -------
+    list of (ndarray, ndarray)
+        Positions among the clips that are used; each is in one test set.
+
+    Raises
+    ------
+    ValueError
+        If there are no such folds, or the splitter does not test every clip once.
+    """
+    kept = np.arange(len(y)) if kept is None else kept
+    by_row = isinstance(cv, PredefinedSplit) or not (
+        cv is None or isinstance(cv, Integral) or hasattr(cv, "split")
+    )
+    rows = np.arange(len(y)) if by_row else kept
+    y, groups = y[rows], None if groups is None else groups[rows]
+    if isinstance(cv, Integral):
+        _check_splittable(int(cv), y, groups)
+    folds = grouped_folds(cv, y, groups, random_state)
+    tested = np.concatenate([test for _, test in folds]) if folds else np.array([], dtype=int)
+    if not np.array_equal(np.sort(tested), np.arange(len(y))):
+        raise ValueError(
+            f"cv={cv!r} does not test every clip exactly once, as out-of-fold probabilities need; "
+            f"use a partition such as StratifiedGroupKFold"
+        )
+    if not by_row:
+        return folds
+    return [
+        (np.flatnonzero(np.isin(kept, train)), np.flatnonzero(np.isin(kept, test)))
+        for train, test in folds
+    ]
 
 
 def _check_splittable(cv: int, y: NDArray[Any], groups: NDArray[Any] | None) -> None:
-    """Refuse numbers of folds that leave some class out of a fold's training part."""
+    """Raise if so many folds leave some class out of a training part."""
     labels, counts = np.unique(y, return_counts=True)
     if groups is None:
         for label, count in zip(labels.tolist(), counts, strict=True):
@@ -43,46 +99,3 @@ def _check_splittable(cv: int, y: NDArray[Any], groups: NDArray[Any] | None) -> 
                 f"inner fold would take from training; add clips of it from another group, leave "
                 f"it out, or use final_estimator='mean' or cv='prefit', which need no inner folds"
             )
-
-
-def inner_folds(cv: Any, y: NDArray[Any], groups: NDArray[Any] | None, random_state: Any) -> Folds:
-    """Give the training and test rows of every inner fold.
-
-    Parameters
-    ----------
-    cv : int, cross-validation splitter or iterable
-        A number means stratified folds, which keep groups together where groups are given.
-    y : ndarray of shape (n_clips,)
-        The labels.
-    groups : ndarray of shape (n_clips,) or None
-        The recording location of each clip.
-    random_state : int, RandomState instance or None
-        Given: folds that ``cv`` is only the number of are shuffled. None: they are not.
-
-    Returns
-    -------
-    list of (ndarray, ndarray)
-        Row indices; the test rows are each row exactly once.
-
-    Raises
-    ------
-    ValueError
-        If there are no such folds, or the splitter does not test every row once.
-    """
-    splitter: Any
-    if isinstance(cv, Integral):
-        _check_splittable(int(cv), y, groups)
-        shuffle = random_state is not None
-        kind = StratifiedKFold if groups is None else StratifiedGroupKFold
-        splitter = kind(int(cv), shuffle=shuffle, random_state=random_state if shuffle else None)
-    else:
-        splitter = check_cv(cv, y, classifier=True)
-    rows = np.zeros((len(y), 1))
-    folds = [(train, test) for train, test in splitter.split(rows, y, groups)]
-    tested = np.concatenate([test for _, test in folds]) if folds else np.array([], dtype=int)
-    if not np.array_equal(np.sort(tested), np.arange(len(y))):
-        raise ValueError(
-            f"cv={cv!r} does not test every clip exactly once, as out-of-fold probabilities need; "
-            f"use a partition such as StratifiedGroupKFold"
-        )
-    return folds

@@ -2,63 +2,69 @@
 
 from __future__ import annotations
 
+import warnings
 from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import ClassifierMixin, TransformerMixin, clone
+from sklearn.base import clone
 from sklearn.utils import Bunch
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from skavsc._clips import check_groups, check_labels
 from skavsc._sklearn_compat import (
     HasMethods,
     StrOptions,
-    _BaseHeterogeneousEnsemble,
     _check_sample_weight,
     _fit_context,
     _num_samples,
     _routing_enabled,
     _VisualBlock,
 )
-from skavsc.fusion._branches import BranchInput, prepare, rest_of, rows_there, with_rest
-from skavsc.fusion._checks import check_number, check_prefit, check_rule
-from skavsc.fusion._dispatch import branch_field, check_fields
-from skavsc.fusion._folds import Folds, inner_folds
-from skavsc.fusion._meta import MetaModels, needs_probabilities
-from skavsc.fusion._params import FitParams, fit_params
-from skavsc.fusion._segments import branch_segments, fuse_segments, judges_seconds
-from skavsc.fusion._stacking import fit_branches, predict_branches
-from skavsc.fusion._subsets import check_something_there, warn_of_empty_rows
-from skavsc.fusion._unseen import Seen
+from skavsc.exceptions import MissingClipWarning
+from skavsc.fusion._base import BaseFusion
+from skavsc.fusion._folds import inner_folds
+from skavsc.fusion._inputs import (
+    after_leading_steps,
+    as_rows,
+    available_rows,
+    branch_field,
+    branch_inputs,
+    take_rows,
+    with_leading_steps,
+)
+from skavsc.fusion._meta_models import (
+    KnownClasses,
+    MetaModels,
+    check_any_available,
+    is_fixed,
+)
+from skavsc.fusion._stacking import (
+    Metadata,
+    check_prefit,
+    fit_branches,
+    predict_branches,
+)
 
 
-def _judges_seconds(fusion: LateFusionClassifier) -> bool:
-    return fusion.stack_method in ("auto", "predict_proba") and all(
-        judges_seconds(estimator) for _, estimator in fusion._kept_branches()
-    )
-
-
-class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneousEnsemble):
-    """Late fusion of one classifier a modality, which also predicts clips that lack one.
+class LateFusionClassifier(BaseFusion):
+    """Late fusion of one classifier per modality, which also predicts clips that lack one.
 
     Each branch predicts the class probabilities of a clip from its modality. A meta-model, fitted
     to out-of-fold probabilities as in `sklearn.ensemble.StackingClassifier`, joins them. There is a
-    meta-model for every set of branches, and a clip gets the one for the modalities that it has.
+    meta-model for every set of branches, and a clip is predicted by that for the modalities that it
+    has.
 
     Parameters
     ----------
     estimators : list of (str, estimator) tuples
-        The branches, six at most: names, and classifiers or Pipelines that end in one. If X is a
-        structured array (as from `ModalityUnion`) with a field called like the branch, the branch
-        gets that field; otherwise an `AudioSceneClassifier` gets the field ``audio``, a
-        `VisualSceneClassifier` the field ``visual``, and any other branch all of X. The
-        transformers at the start of a Pipeline that learn nothing (``requires_fit`` is False in
-        their tags) are applied to all clips once, not once a fold, and once for all branches that
-        share them. ``"drop"`` leaves a branch out.
+        The branches, at most six: names, and classifiers or Pipelines that end in one. If X is a
+        structured array (as from `ModalityUnion`) with a field of the branch's name, the branch
+        gets that field; otherwise a `SegmentClassifier` gets the field of its modality, and any
+        other branch all of X. The transformers at the start of a Pipeline that learn nothing
+        (``requires_fit`` is False in their tags) are applied to all clips once, not once per fold,
+        and once for all branches that share them. ``"drop"`` leaves a branch out.
     final_estimator : {"mean", "product", "confidence"}, classifier or None, default=None
         How probabilities are joined.
 
@@ -76,22 +82,22 @@ class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneous
     cv : int, cross-validation splitter, iterable or "prefit", default=5
         The inner folds for out-of-fold probabilities. A number means stratified folds, which keep
         groups together if ``groups`` is given to ``fit``. ``"prefit"``: the branches are fitted
-        already, and what they predict for the clips given to ``fit`` (which they should not have
-        been fitted on) trains the meta-model.
+        already, and their predictions for the clips given to ``fit`` (on which they should not have
+        been fitted) train the meta-model.
     stack_method : {"auto", "predict_proba", "decision_function", "predict"}, \
             default="predict_proba"
-        What is asked of the branches; ``"auto"`` takes the first that a branch has. Scores become
+        The method of the branches to call; ``"auto"`` is the first that a branch has. Scores become
         probabilities by a softmax, labels by 1 for the label and 0 for the others.
     calibration : {"temperature"} or None, default=None
         Whether each branch's probabilities are flattened or sharpened by a temperature, fitted to
         the out-of-fold probabilities.
     missing : {"raise", "prior"}, default="raise"
         What clips without any modality lead to: a MissingModalityError, or the class frequencies as
-        prediction (in ``fit`` they are then left out of the training, with a MissingClipWarning).
+        prediction (``fit`` then leaves them out, with a MissingClipWarning).
     n_jobs : int, default=None
         The number of fits at the same time, as in joblib; None is 1.
     random_state : int, RandomState instance or None, default=None
-        If given, the folds that ``cv`` is only the number of are shuffled.
+        If given, folds of which ``cv`` is only the number are shuffled.
     verbose : int, default=0
         The verbosity of joblib: above 0 it reports its progress over the fits.
 
@@ -122,22 +128,24 @@ class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneous
     See Also
     --------
     ModalityUnion : The features of several modalities, as a structured array.
+    SegmentClassifier : What to implement so that a classifier's segments are fused.
     sklearn.ensemble.StackingClassifier : Stacking without groups and missing modalities.
 
     Notes
     -----
-    A row is missing for a branch if what it would get is nothing but NaN or None: a field or an
-    array row of NaN, a path that is None, or NaN after the leading transformers; or if its
-    classifier is one of skavsc's and there is less than the one second that it judges by. It is
-    then neither trained on nor predicted by that branch. A branch that gets a whole structured
-    array, or whose transformers make one, needs all of its fields.
+    A row is missing for a branch if its part of X is nothing but NaN or None: a field or an array
+    row of NaN, a path that is None, or NaN after the leading transformers; or if a
+    `SegmentClassifier` finds no whole segment in it. That branch is then neither trained on it nor
+    predicts it. A branch that is given a whole structured array, or whose transformers make one,
+    needs all of its fields.
 
     A class that no clip with a certain set of modalities had in ``fit`` (no park was ever filmed)
-    gets, where a clip has this set, its share in the mean over those of the branches that do know
-    it; the meta-model decides among the other classes.
+    has, in clips with this set, its share in the mean over those of the branches that know it; the
+    meta-model decides among the other classes.
 
-    ``groups`` and ``sample_weight`` are handed to those branches whose ``fit`` takes them, or, with
-    scikit-learn's metadata routing enabled, to those that request them.
+    ``groups`` and ``sample_weight`` are passed to those classifiers whose ``fit`` takes them, in
+    searches, calibration and other wrappers too. With scikit-learn's metadata routing enabled, they
+    are passed to those that request them. A clip of weight 0 is the same as one that is absent.
 
     The default meta-model gives class k the logit
     ``sum_m scale[m] x[m, k] + sum_mj weight[k, m, j] x[m, j] + bias[k]``, x being the logarithms of
@@ -244,181 +252,86 @@ class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneous
             If ``missing="raise"`` and a clip has no modality.
         """
         branches = self._kept_branches()
-        check_rule(self.final_estimator)
+        if isinstance(self.final_estimator, type):
+            name = self.final_estimator.__name__
+            raise TypeError(f"final_estimator={name} is a class; give a classifier, {name}()")
+        X = as_rows(X)
         n_clips = _num_samples(X)
         labels = check_labels(y, n_clips)
         groups = check_groups(groups, n_clips)
         weight = _check_sample_weight(
             sample_weight, np.empty((n_clips, 1)), dtype=np.float64, ensure_non_negative=True
         )
-        self.classes_, codes = np.unique(labels, return_inverse=True)
-        if not weight.any():
+        # Weight 0 is the same as absent.
+        kept = np.flatnonzero(weight)
+        if not len(kept):
             raise ValueError("sample_weight is zero for every clip; give some clips a weight")
+        all_labels, all_groups = labels, groups
+        if len(kept) < n_clips:
+            X = take_rows(X, kept, n_clips)
+            labels, weight = check_labels(labels[kept], len(kept)), weight[kept]
+            groups = None if groups is None else groups[kept]
+        self.classes_, codes = np.unique(labels, return_inverse=True)
         self.class_prior_ = np.bincount(codes, weight) / weight.sum()
-        params = self._branch_params(branches, groups, None if sample_weight is None else weight)
+        metadata = self._branch_metadata(
+            branches, groups=groups, sample_weight=None if sample_weight is None else weight
+        )
         prefit = isinstance(self.cv, str)
-        folds: Folds = []
+        folds = []
         if prefit:
             check_prefit(branches, self.classes_)
         else:
+            # Before the features are computed: impossible folds are reported at once.
+            if not is_fixed(self.final_estimator) or self.calibration is not None:
+                folds = inner_folds(self.cv, all_labels, all_groups, self.random_state, kept)
             branches = [(name, clone(estimator)) for name, estimator in branches]
-            # Before the features: impossible folds are to be told at once.
-            if needs_probabilities(self.final_estimator, self.calibration):
-                folds = inner_folds(self.cv, labels, groups, self.random_state)
-        inputs = prepare(branches, X, fit=not prefit)
-        there = rows_there(inputs, n_clips)
+        inputs = branch_inputs(branches, X, fit=not prefit, y=labels)
+        available = available_rows(inputs, len(kept))
         if self.missing == "raise":
-            check_something_there(there)
+            check_any_available(available, kept)
+        elif n_empty := np.count_nonzero(~available.any(axis=1)):
+            warnings.warn(
+                f"{n_empty} of {len(kept)} clips have no modality and are left out of fit",
+                MissingClipWarning,
+                stacklevel=3,
+            )
+        if prefit:
+            self.estimators_ = [estimator for _, estimator in branches]
+            probabilities = predict_branches(
+                inputs, self.estimators_, self.stack_method, self.classes_, len(kept)
+            )
         else:
-            warn_of_empty_rows(there)
-        probabilities = None
-        if not prefit:
-            rests, probabilities = fit_branches(
+            fitted, probabilities = fit_branches(
                 inputs,
-                [rest_of(estimator) for _, estimator in branches],
+                [after_leading_steps(estimator) for _, estimator in branches],
                 labels,
-                params,
+                metadata,
                 folds,
                 stack_method=self.stack_method,
                 n_jobs=self.n_jobs,
                 verbose=self.verbose,
             )
-            branches = [
-                (name, with_rest(estimator, rest))
-                for (name, estimator), rest in zip(branches, rests, strict=True)
+            self.estimators_ = [
+                with_leading_steps(estimator, rest)
+                for (_, estimator), rest in zip(branches, fitted, strict=True)
             ]
+        names = [name for name, _ in branches]
+        self.named_estimators_ = Bunch(**dict(zip(names, self.estimators_, strict=True)))
         self._fields = {name: branch_field(X, name, estimator) for name, estimator in branches}
-        self.estimators_ = [estimator for _, estimator in branches]
-        self.named_estimators_ = Bunch(**dict(branches))
-        if probabilities is None:
-            probabilities = predict_branches(
-                inputs, self.estimators_, self.stack_method, self.classes_, n_clips
-            )
-        self._meta = MetaModels(
-            self.final_estimator, self.calibration, list(self.named_estimators_), self.classes_
-        ).fit(
+        self._meta = MetaModels(self.final_estimator, self.calibration, names, self.classes_).fit(
             probabilities,
             codes,
             weight,
-            Seen.of(codes, there, weight, self.class_prior_, prefit=prefit),
+            KnownClasses(codes, available, self.class_prior_, prefit),
         )
         self.temperatures_ = self._meta.temperatures
         self.modality_importances_ = self._meta.importances
         self.final_estimators_ = self._meta.by_name()
-        self.final_estimator_ = self.final_estimators_.get(tuple(self.named_estimators_))
+        self.final_estimator_ = self.final_estimators_.get(tuple(names))
         return self
 
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Predict the probabilities of the classes.
-
-        Parameters
-        ----------
-        X : structured array, pandas.DataFrame, array or sequence of n_clips rows
-            The clips, as in ``fit``.
-
-        Returns
-        -------
-        ndarray of shape (n_clips, n_classes), float64
-            Columns in the order of ``classes_``.
-
-        Raises
-        ------
-        MissingModalityError
-            If a clip has no modality and ``missing="raise"``, or has a set of modalities that no
-            clip had in ``fit``.
-        """
-        check_is_fitted(self)
-        prior = self.class_prior_ if self.missing == "prior" else None
-        return self._meta.predict_proba(self._probabilities(X), prior)
-
-    @available_if(_judges_seconds)
-    def predict_proba_segments(self, X: Any) -> NDArray[np.float64]:
-        """Predict the probabilities of the classes in every second.
-
-        The meta-models, fitted to clips, join what the branches say of a second. Only if all
-        branches are, or end in, classifiers that have this method.
-
-        Parameters
-        ----------
-        X : structured array, pandas.DataFrame, array or sequence of n_clips rows
-            The clips, as in ``fit``.
-
-        Returns
-        -------
-        ndarray of shape (n_clips, n_seconds, n_classes), float64
-            NaN in seconds that no branch can judge.
-
-        Raises
-        ------
-        MissingModalityError
-            If a second has a set of modalities that no clip had in ``fit``.
-        """
-        check_is_fitted(self)
-        seconds = branch_segments(self._inputs(X), self.estimators_, self.classes_, _num_samples(X))
-        return fuse_segments(self._meta, seconds)
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """Predict the labels: for each clip the most probable one.
-
-        Parameters
-        ----------
-        X : structured array, pandas.DataFrame, array or sequence of n_clips rows
-            The clips, as in ``fit``.
-
-        Returns
-        -------
-        ndarray of shape (n_clips,)
-            Labels.
-        """
-        check_is_fitted(self)
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
-
-    def transform(self, X: Any) -> NDArray[np.float64]:
-        """Give what the branches predict, before fusion.
-
-        Parameters
-        ----------
-        X : structured array, pandas.DataFrame, array or sequence of n_clips rows
-            The clips, as in ``fit``.
-
-        Returns
-        -------
-        ndarray of shape (n_clips, n_branches * n_classes), float64
-            The calibrated probabilities of the branches, side by side; NaN where a clip lacks a
-            branch's modality.
-        """
-        check_is_fitted(self)
-        probabilities = self._probabilities(X)
-        return self._meta.calibrated(probabilities).reshape(len(probabilities), -1)
-
-    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
-        """Give the names of the columns of ``transform``.
-
-        Parameters
-        ----------
-        input_features : array-like of str, optional
-            Not used; there because scikit-learn passes it.
-
-        Returns
-        -------
-        ndarray of str, object
-            ``branch_label`` for each branch and label.
-        """
-        check_is_fitted(self)
-        return np.array(
-            [f"{name}_{label}" for name in self.named_estimators_ for label in self.classes_],
-            dtype=object,
-        )
-
-    @property
-    def n_features_in_(self) -> int:
-        """The number of features of X, as the first branch saw it."""
-        if not hasattr(self, "estimators_"):
-            raise AttributeError(f"{type(self).__name__} has no n_features_in_ before fit")
-        return self.estimators_[0].n_features_in_
-
     def get_metadata_routing(self) -> MetadataRouter:
-        """Give the routing of metadata to the branches and the inner folds.
+        """Return the routing of metadata to the branches.
 
         Returns
         -------
@@ -429,59 +342,18 @@ class LateFusionClassifier(ClassifierMixin, TransformerMixin, _BaseHeterogeneous
         for name, estimator in self._kept_branches():
             mapping = MethodMapping().add(caller="fit", callee="fit")
             # The leading steps learn nothing, so that metadata are not for them.
-            router.add(method_mapping=mapping, **{name: rest_of(estimator)})
+            router.add(method_mapping=mapping, **{name: after_leading_steps(estimator)})
         return router
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_meta")
-
-    def __getstate__(self) -> dict[str, Any]:
-        # As pairs: model files know no dicts whose keys are tuples.
-        state = dict(super().__getstate__())
-        if "final_estimators_" in state:
-            state["final_estimators_"] = list(state["final_estimators_"].items())
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        if "final_estimators_" in state:
-            state = {**state, "final_estimators_": dict(state["final_estimators_"])}
-        super().__setstate__(state)
-
-    def _kept_branches(self) -> list[tuple[str, Any]]:
-        """Check the branches, and give those that are not dropped."""
-        names, estimators = self._validate_estimators()
-        branches = [
-            (name, estimator)
-            for name, estimator in zip(names, estimators, strict=True)
-            if not isinstance(estimator, str)
-        ]
-        check_number(branches)
-        return branches
-
-    def _branch_params(
-        self,
-        branches: list[tuple[str, Any]],
-        groups: NDArray[Any] | None,
-        weight: NDArray[Any] | None,
-    ) -> list[FitParams]:
-        """Give what each branch's ``fit`` gets besides X and y."""
-        given = {"groups": groups, "sample_weight": weight}
+    def _branch_metadata(
+        self, branches: list[tuple[str, Any]], **metadata: NDArray[Any] | None
+    ) -> list[Metadata]:
+        """Return the metadata for each branch's ``fit``."""
+        given = {name: values for name, values in metadata.items() if values is not None}
         if not _routing_enabled():
-            return [fit_params(rest_of(estimator), **given) for _, estimator in branches]
-        there = {name: values for name, values in given.items() if values is not None}
-        routed = process_routing(self, "fit", **there)
+            return [given for _ in branches]
+        routed = process_routing(self, "fit", **given)
         return [dict(routed[name]["fit"]) for name, _ in branches]
-
-    def _inputs(self, X: Any) -> list[BranchInput]:
-        """Give what each fitted branch gets of new clips."""
-        check_fields(X, self._fields)
-        return prepare(list(self.named_estimators_.items()), X, fit=False)
-
-    def _probabilities(self, X: Any) -> NDArray[np.float64]:
-        """Give the branches' probabilities for new clips, NaN where one is missing."""
-        return predict_branches(
-            self._inputs(X), self.estimators_, self.stack_method, self.classes_, _num_samples(X)
-        )
 
     def _sk_visual_block_(self) -> _VisualBlock:
         names, estimators = zip(*self.estimators, strict=True)

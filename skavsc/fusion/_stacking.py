@@ -1,4 +1,4 @@
-"""Probabilities of the branches: aligned to the classes, out of fold or from fitted branches."""
+"""The probabilities of the branches: out of fold, or from fitted branches."""
 
 from __future__ import annotations
 
@@ -11,26 +11,63 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import check_is_fitted
 
-from skavsc._sklearn_compat import _check_response_method, _num_samples
-from skavsc.fusion._branches import BranchInput, rest_of
-from skavsc.fusion._dispatch import fields_of
-from skavsc.fusion._folds import Folds
-from skavsc.fusion._params import FitParams, params_of_rows
+from skavsc._clips import Folds, fit_with_metadata
+from skavsc._sklearn_compat import _check_response_method, _num_samples, _routing_enabled
+from skavsc.fusion._inputs import BranchInput, after_leading_steps, field_names
+from skavsc.fusion._segment_classifiers import aligned, segment_probabilities
 
 Floats = NDArray[np.float64]
+# By name, of n_clips values each.
+Metadata = dict[str, NDArray[Any]]
+
+
+def check_prefit(branches: list[tuple[str, Any]], classes: NDArray[Any]) -> None:
+    """Raise if branches are not fitted, or know other classes than y holds.
+
+    Parameters
+    ----------
+    branches : list of (str, estimator) tuples
+        The fitted branches.
+    classes : ndarray of shape (n_classes,)
+        The sorted labels in y.
+
+    Raises
+    ------
+    NotFittedError
+        If a branch is not fitted.
+    ValueError
+        If its classes differ.
+    """
+    for name, estimator in branches:
+        try:
+            check_is_fitted(after_leading_steps(estimator))
+        except NotFittedError as error:
+            raise NotFittedError(
+                f"branch {name!r} ({type(estimator).__name__}) is not fitted, which cv='prefit' "
+                f"promises; fit it first, or let cv be a number of folds"
+            ) from error
+        known = np.asarray(estimator.classes_)
+        if not np.array_equal(np.sort(known), classes):
+            raise ValueError(
+                f"branch {name!r} knows the classes {known.tolist()}, y holds "
+                f"{classes.tolist()}; with cv='prefit' they must be the same"
+            )
 
 
 @contextmanager
 def _naming(branch: str, values: Any, doing: str) -> Iterator[None]:
-    """Add to an error which branch it comes from, and in which of the many fits."""
+    """Add to an error the branch that raises it, and which of the many fits it is."""
     try:
         yield
     except Exception as error:
         note = f"This is branch {branch!r} of the fusion, {doing}."
-        if fields_of(values):
-            note += f" None of the fields {list(fields_of(values))} is called so: it gets them all."
+        if field_names(values):
+            fields = list(field_names(values))
+            note += f" None of the fields {fields} is called so: it gets them all."
         error.add_note(note)
         raise
 
@@ -49,18 +86,18 @@ def _as_probabilities(response: NDArray[Any], method: str, classes: NDArray[Any]
 def branch_probabilities(
     name: str, fitted: Any, values: Any, stack_method: str, classes: NDArray[Any]
 ) -> Floats:
-    """Give what a fitted branch predicts, one column for each of ``classes``.
+    """Return the predictions of a fitted branch, one column for each of ``classes``.
 
     Parameters
     ----------
     name : str
         The branch, for error messages.
     fitted : classifier
-        Knows all or some of the classes; columns of those that it does not know are 0.
+        Fitted on all or some of the classes; the columns of the others are 0.
     values : array-like of shape (n_clips, ...)
         Its input.
     stack_method : {"auto", "predict_proba", "decision_function", "predict"}
-        The method that is called. Scores of ``decision_function`` go through a softmax, labels of
+        The method to call. Scores of ``decision_function`` go through a softmax, labels of
         ``predict`` become 1 for the label and 0 for the others.
     classes : ndarray of shape (n_classes,)
         The sorted labels.
@@ -73,7 +110,8 @@ def branch_probabilities(
     Raises
     ------
     ValueError
-        If the branch does not have the method, or its output has the wrong shape.
+        If the branch lacks the method, its output has the wrong shape, or it was fitted on other
+        classes (which frozen branches may).
     """
     methods = ["predict_proba", "decision_function", "predict"]
     wanted = methods if stack_method == "auto" else stack_method
@@ -85,24 +123,35 @@ def branch_probabilities(
             f"stack_method='auto' or choose a classifier that has it"
         ) from error
     known = np.asarray(fitted.classes_)
+    if not np.isin(known, classes).all():
+        raise ValueError(
+            f"branch {name!r} knows the classes {known.tolist()}, and y holds only "
+            f"{classes.tolist()}; fit it on clips of these classes"
+        )
     with _naming(name, values, f"predicting {_num_samples(values)} clips"):
         response = np.asarray(method(values))
     found = _as_probabilities(response, method.__name__, known)
     if found.shape != (_num_samples(values), len(known)):
         raise ValueError(
-            f"branch {name!r}: {method.__name__} gave an array of shape {found.shape} for "
+            f"branch {name!r}: {method.__name__} returned an array of shape {found.shape} for "
             f"{len(known)} classes; expected one row a clip and one column a class"
         )
-    aligned = np.zeros((len(found), len(classes)))
     # float32 rows sum to 1 only roughly, which metrics warn about in float64.
     total = np.maximum(found.sum(axis=1, keepdims=True), np.finfo(float).tiny)
-    aligned[:, np.searchsorted(classes, known)] = found / total
-    return aligned
+    return aligned(found / total, known, classes)
 
 
-def _fit(unfitted: Any, train: BranchInput, y: NDArray[Any], params: FitParams) -> Any:
-    with _naming(train.name, train.values, f"fitted to all {len(y)} clips that it has"):
-        return unfitted.fit(train.values, y, **params)
+def _fit(
+    unfitted: Any,
+    train: BranchInput,
+    y: NDArray[Any],
+    metadata: Metadata,
+    which: str = "all {} clips that it has",
+) -> Any:
+    with _naming(train.name, train.values, f"fitted to {which.format(len(y))}"):
+        if _routing_enabled():
+            return unfitted.fit(train.values, y, **metadata)
+        return fit_with_metadata(unfitted, train.values, y, **metadata)
 
 
 def _fit_predict(
@@ -110,13 +159,12 @@ def _fit_predict(
     train: BranchInput,
     test: BranchInput,
     y: NDArray[Any],
-    params: FitParams,
+    metadata: Metadata,
     stack_method: str,
     classes: NDArray[Any],
 ) -> Floats:
-    doing = f"fitted to the {len(y)} clips of an inner fold's training part"
-    with _naming(train.name, train.values, doing):
-        fitted = unfitted.fit(train.values, y, **params)
+    which = "the {} clips of an inner fold's training part"
+    fitted = _fit(unfitted, train, y, metadata, which)
     return branch_probabilities(train.name, fitted, test.values, stack_method, classes)
 
 
@@ -157,7 +205,7 @@ def fit_branches(
     inputs: list[BranchInput],
     unfitted: list[Any],
     y: NDArray[Any],
-    params: list[FitParams],
+    metadata: list[Metadata],
     folds: Folds,
     *,
     stack_method: str,
@@ -169,13 +217,14 @@ def fit_branches(
     Parameters
     ----------
     inputs : list of BranchInput
-        What each branch sees.
+        The input of each branch.
     unfitted : list of classifiers
-        The branches, which are cloned for each fit.
+        The branches without their leading steps; they are cloned for each fit.
     y : ndarray of shape (n_clips,)
         The labels.
-    params : list of dict of str to ndarray of shape (n_clips,)
-        Metadata for each branch's ``fit``.
+    metadata : list of dict of str to ndarray of shape (n_clips,)
+        For each branch, ``groups`` and ``sample_weight``, if given: its ``fit`` gets those that it
+        takes. With metadata routing enabled, what is routed to it.
     folds : list of (ndarray, ndarray)
         Training and test rows; empty if no out-of-fold probabilities are wanted.
     stack_method : str
@@ -188,7 +237,7 @@ def fit_branches(
     Returns
     -------
     fitted : list of classifiers
-        One a branch.
+        One per branch.
     probabilities : ndarray of shape (n_clips, n_branches, n_classes)
         Out-of-fold probabilities, NaN where a clip lacks the branch's modality.
     """
@@ -199,13 +248,15 @@ def fit_branches(
         # Lazy, so that the parts of a few folds exist at a time.
         for task in tasks:
             given = inputs[task.branch]
-            train = given.part(task.train)
+            train = given.take(task.train)
             branch = clone(unfitted[task.branch])
-            own = params_of_rows(params[task.branch], train.rows)
+            own = {
+                key: np.asarray(values)[train.rows] for key, values in metadata[task.branch].items()
+            }
             if task.held_out is None:
                 yield delayed(_fit)(branch, train, y[train.rows], own)
             else:
-                test = given.part(task.held_out)
+                test = given.take(task.held_out)
                 yield delayed(_fit_predict)(
                     branch, train, test, y[train.rows], own, stack_method, classes
                 )
@@ -228,12 +279,12 @@ def predict_branches(
     classes: NDArray[Any],
     n_clips: int,
 ) -> Floats:
-    """Give the probabilities of fitted branches.
+    """Return the probabilities of fitted branches.
 
     Parameters
     ----------
     inputs : list of BranchInput
-        What each branch sees.
+        The input of each branch.
     fitted : list of estimators
         The branches, with their leading steps (which the inputs went through already).
     stack_method : str
@@ -252,6 +303,45 @@ def predict_branches(
     for number, (given, branch) in enumerate(zip(inputs, fitted, strict=True)):
         if len(given.rows):
             found[given.rows, number] = branch_probabilities(
-                given.name, rest_of(branch), given.values, stack_method, classes
+                given.name, after_leading_steps(branch), given.values, stack_method, classes
             )
     return found
+
+
+def predict_segments(
+    inputs: list[BranchInput], fitted: list[Any], classes: NDArray[Any], n_clips: int
+) -> Floats:
+    """Return the probabilities of fitted branches for every segment.
+
+    Parameters
+    ----------
+    inputs : list of BranchInput
+        The input of each branch.
+    fitted : list of estimators
+        The branches, with their leading steps (which the inputs went through already).
+    classes : ndarray of shape (n_classes,)
+        The sorted labels.
+    n_clips : int
+        The number of clips.
+
+    Returns
+    -------
+    ndarray of shape (n_clips, n_segments, n_branches, n_classes)
+        NaN where a branch lacks a segment; as many segments as the longest branch has.
+    """
+    found = []
+    for given, branch in zip(inputs, fitted, strict=True):
+        if given.values is None:
+            found.append(np.empty((0, 0, len(classes))))
+            continue
+        rows = aligned(
+            segment_probabilities(after_leading_steps(branch), given.values),
+            branch.classes_,
+            classes,
+        )
+        found.append(rows / rows.sum(axis=2, keepdims=True))
+    n_segments = max(rows.shape[1] for rows in found)
+    result = np.full((n_clips, n_segments, len(inputs), len(classes)), np.nan)
+    for number, (given, rows) in enumerate(zip(inputs, found, strict=True)):
+        result[given.rows, : rows.shape[1], number] = rows
+    return result

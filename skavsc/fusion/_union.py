@@ -20,8 +20,8 @@ from skavsc._sklearn_compat import (
     _raise_for_params,
     _VisualBlock,
 )
-from skavsc.fusion._dispatch import is_stateless, take_rows
-from skavsc.fusion._structured import fill_rows
+from skavsc.fusion._inputs import as_rows, is_stateless, take_rows
+from skavsc.fusion._structured_array import fill_rows
 
 # Rows that are transformed at a time: large enough that the start and end of a batch do not count,
 # small enough that the features in flight are few beside those of a data set that fills the memory.
@@ -58,8 +58,8 @@ class ModalityUnion(TransformerMixin, _BaseComposition, auto_wrap_output_keys=No
         numeric array), ``"drop"`` leaves the modality out.
     n_jobs : int, default=None
         The number of modalities that are computed at the same time, as in joblib; None is 1.
-    verbose : bool or int, default=0
-        If positive, joblib's messages for each modality that is done.
+    verbose : int, default=0
+        The verbosity of joblib: above 0 it reports its progress over the modalities.
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ class ModalityUnion(TransformerMixin, _BaseComposition, auto_wrap_output_keys=No
         transformers: list[tuple[str, Any]],
         *,
         n_jobs: int | None = None,
-        verbose: int | bool = 0,
+        verbose: int = 0,
     ) -> None:
         self.transformers = transformers
         self.n_jobs = n_jobs
@@ -127,11 +127,11 @@ class ModalityUnion(TransformerMixin, _BaseComposition, auto_wrap_output_keys=No
         return Bunch(**dict(self.transformers))
 
     def __getitem__(self, name: str) -> Any:
-        """Give a transformer by the name of its modality: the fitted one, if there is one."""
+        """Return the transformer of a modality: the fitted one, if there is one."""
         return dict(getattr(self, "transformers_", self.transformers))[name]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Give the parameters of the union and of its transformers.
+        """Return the parameters of the union and of its transformers.
 
         Parameters
         ----------
@@ -180,6 +180,7 @@ class ModalityUnion(TransformerMixin, _BaseComposition, auto_wrap_output_keys=No
         ModalityUnion
             The fitted union.
         """
+        X = as_rows(X)
         parts = self._fresh_transformers()
         _raise_for_params(params, self, "fit")
         routed = process_routing(self, "fit", **params)
@@ -205,12 +206,13 @@ class ModalityUnion(TransformerMixin, _BaseComposition, auto_wrap_output_keys=No
         Returns
         -------
         ndarray of shape (n_clips,), structured
-            One field a modality, as ``transform`` gives them.
+            One field per modality, as from ``transform``.
         """
+        X = as_rows(X)
+        parts = self._fresh_transformers()
         if is_stateless(self):
             self.fit(X, y, **params)
             return self.transform(X)
-        parts = self._fresh_transformers()
         _raise_for_params(params, self, "fit_transform")
         routed = process_routing(self, "fit_transform", **params)
         done = self._parallel()(
@@ -233,21 +235,22 @@ class ModalityUnion(TransformerMixin, _BaseComposition, auto_wrap_output_keys=No
         Returns
         -------
         ndarray of shape (n_clips,), structured
-            One field a modality: float32 with the shape of its transformer's output, or object
+            One field per modality: float32 with the shape of its transformer's output, or object
             where that is lazy. Rows are in the order of X.
 
         Raises
         ------
         ValueError
-            If a transformer gives another number of rows than it was given.
+            If a transformer returns another number of rows than it was given.
         TypeError
-            If a transformer gives something other than a dense array of numbers or of lazy frames.
+            If a transformer returns anything but a dense array of numbers or of lazy frames.
         """
         if hasattr(self, "transformers_") or not is_stateless(self):
             check_is_fitted(self, "transformers_")
             parts = self.transformers_
         else:
             parts = self._fresh_transformers()
+        X = as_rows(X)
         _raise_for_params(params, self, "transform")
         routed = process_routing(self, "transform", **params)
         n_clips = _num_samples(X)
@@ -264,17 +267,17 @@ class ModalityUnion(TransformerMixin, _BaseComposition, auto_wrap_output_keys=No
         return result
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
-        """Give the names of the fields.
+        """Return the names of the fields.
 
         Parameters
         ----------
         input_features : array-like of str, optional
-            Not used; there because scikit-learn passes it.
+            Not used, present for API consistency.
 
         Returns
         -------
         ndarray of str, object
-            One name a modality.
+            One name per modality.
         """
         return np.array([name for name, _ in self._kept()], dtype=object)
 
@@ -286,7 +289,7 @@ class ModalityUnion(TransformerMixin, _BaseComposition, auto_wrap_output_keys=No
         return self.transformers_[0][1].n_features_in_
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Give the routing of metadata to the transformers.
+        """Return the routing of metadata to the transformers.
 
         Returns
         -------
@@ -308,7 +311,7 @@ class ModalityUnion(TransformerMixin, _BaseComposition, auto_wrap_output_keys=No
         return router
 
     def _kept(self) -> list[tuple[str, Any]]:
-        """Give the transformers that are not dropped."""
+        """Return the transformers that are not dropped."""
         return [
             (name, FunctionTransformer() if isinstance(part, str) else part)
             for name, part in self.transformers
@@ -316,7 +319,7 @@ class ModalityUnion(TransformerMixin, _BaseComposition, auto_wrap_output_keys=No
         ]
 
     def _fresh_transformers(self) -> list[tuple[str, Any]]:
-        """Check the transformers and give unfitted copies."""
+        """Check the transformers and return unfitted copies."""
         if not self.transformers or not all(
             isinstance(item, list | tuple) and len(item) == 2 and isinstance(item[0], str)
             for item in self.transformers
@@ -349,7 +352,7 @@ class ModalityUnion(TransformerMixin, _BaseComposition, auto_wrap_output_keys=No
         self.named_transformers_ = Bunch(**dict(fitted))
 
     def _parallel(self) -> Parallel:
-        return Parallel(n_jobs=self.n_jobs, verbose=int(self.verbose))
+        return Parallel(n_jobs=self.n_jobs, verbose=self.verbose)
 
     def _sk_visual_block_(self) -> _VisualBlock:
         names, parts = zip(*self.transformers, strict=True)

@@ -6,7 +6,8 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.linear_model import LogisticRegression
 
 from skavsc._clips import clip_sources
 
@@ -49,6 +50,45 @@ class Flatten(TransformerMixin, BaseEstimator):
         tags.requires_fit = False
         tags.input_tags.allow_nan = True
         return tags
+
+
+class SegmentRegression(ClassifierMixin, BaseEstimator):
+    """A classifier of others that predicts segments: of arrays (clips, segments, features)."""
+
+    modality = "audio"
+    fits: ClassVar[list] = []
+
+    def __init__(self, C=1.0):
+        self.C = C
+
+    @staticmethod
+    def _whole(X):
+        return ~np.isnan(X).any(axis=2)
+
+    def usable_clips(self, X):
+        return self._whole(X).any(axis=1)
+
+    def fit(self, X, y, groups=None, sample_weight=None):
+        type(self).fits.append((groups is not None, sample_weight is not None))
+        clips, segments = np.nonzero(self._whole(X))
+        weight = None if sample_weight is None else sample_weight[clips]
+        self.model_ = LogisticRegression(C=self.C).fit(X[clips, segments], y[clips], weight)
+        self.classes_ = self.model_.classes_
+        return self
+
+    def predict_proba_segments(self, X):
+        whole = self._whole(X)
+        result = np.full((*X.shape[:2], len(self.classes_)), np.nan)
+        if whole.any():
+            result[whole] = self.model_.predict_proba(X[whole])
+        return result
+
+    def predict_proba(self, X):
+        assert self.usable_clips(X).all()
+        return np.nanmean(self.predict_proba_segments(X), axis=1)
+
+    def predict(self, X):
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
 
 class ArrayReader(TransformerMixin, BaseEstimator):
@@ -100,3 +140,4 @@ def clip_table(tmp_path):
 def fresh_counts():
     Flatten.rows_seen.clear()
     ArrayReader.files_read.clear()
+    SegmentRegression.fits.clear()

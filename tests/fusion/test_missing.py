@@ -7,9 +7,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.utils._param_validation import InvalidParameterError
 
-from skavsc import AudioSceneClassifier, LateFusionClassifier, VisualSceneClassifier
+from skavsc import AudioSceneClassifier, LateFusionClassifier
 from skavsc.exceptions import MissingClipWarning, MissingModalityError
-from skavsc.fusion._unseen import Seen
+from skavsc.fusion._meta_models import KnownClasses
 
 from .conftest import AUDIO_SHAPE, VISUAL_SHAPE, ArrayReader, Flatten, draw_clips
 
@@ -186,33 +186,6 @@ def test_three_branches_have_a_rule_for_each_subset():
         LateFusionClassifier(many).fit(X["visual"], y)
 
 
-def test_less_than_a_second_counts_as_missing():
-    rng = np.random.default_rng(0)
-    y = np.array(["bus", "park"])[np.arange(16) % 2]
-    X = np.zeros(16, dtype=[("audio", "f4", (8, 100, 1)), ("visual", "f4", (10, 6))])
-    X["audio"] = rng.normal(-40, 4, size=X["audio"].shape)
-    X["visual"] = rng.normal(size=X["visual"].shape)
-    X["audio"][3, :, 30:] = np.nan
-    X["visual"][5, 4:] = np.nan
-    X["visual"][6, 6:] = np.nan  # a second and a bit: enough
-    model = LateFusionClassifier(
-        [
-            ("audio", AudioSceneClassifier(filters=(4, 4, 4), epochs=1, random_state=0)),
-            ("visual", VisualSceneClassifier(units=4, epochs=1, random_state=0)),
-        ],
-        "mean",
-        cv=2,
-    ).fit(X, y)
-    probabilities = model.predict_proba(X)
-    # Exactly what the branches that have a whole second say, and their mean where both do.
-    audio, visual = model.named_estimators_["audio"], model.named_estimators_["visual"]
-    there = np.setdiff1d(np.arange(16), [3, 5])
-    np.testing.assert_allclose(probabilities[3], visual.predict_proba(X[[3]])[0], rtol=1e-4)
-    np.testing.assert_allclose(probabilities[5], audio.predict_proba(X[[5]])[0], rtol=1e-4)
-    both = (audio.predict_proba(X[there]) + visual.predict_proba(X[there])) / 2
-    np.testing.assert_allclose(probabilities[there], both, rtol=1e-4)
-
-
 def test_a_wrong_parameter_of_a_branch_is_named():
     X = np.zeros((8, 8, 100, 1), "f4")
     model = LateFusionClassifier([("audio", AudioSceneClassifier(segment_frames=0))], "mean")
@@ -244,20 +217,18 @@ def test_a_class_that_was_never_filmed_is_heard_on_film(final_estimator):
 
 def test_a_class_without_a_set_of_modalities_gets_the_mean_of_those_that_know_it():
     # Class 2 was heard, and never filmed: clips of 0 and 1 have both.
-    seen = Seen.of(
-        np.array([0, 1, 2, 2]),
-        np.array([[True, True], [True, True], [True, False], [False, True]]),
-        np.array([1.0, 1.0, 1.0, 0.0]),
+    known = KnownClasses(
+        np.array([0, 1, 2]),
+        np.array([[True, True], [True, True], [True, False]]),
         np.array([0.25, 0.25, 0.5]),
-        prefit=False,
     )
-    assert seen.known.tolist() == [[True, True, True], [True, True, False]]
+    assert known.by_branch().tolist() == [[True, True, True], [True, True, False]]
     branches = np.array([[[0.1, 0.1, 0.8], [0.7, 0.3, 0.0]]])
     fused = np.array([[0.6, 0.4, 0.0]])
     # Means 0.4, 0.2 and 0.8, whose share is 4/7; the rest is the rule's.
     expected = [[0.6 * 3 / 7, 0.4 * 3 / 7, 4 / 7]]
     for fixed in (False, True):
-        found = seen.completed(fused, branches, (0, 1), fixed=fixed)
+        found = known.complete(fused, branches, (0, 1), fixed=fixed)
         np.testing.assert_allclose(found, expected)
     sound = np.array([[0.1, 0.1, 0.8]])
-    assert seen.completed(sound, branches[:, :1], (0,), fixed=False) is sound
+    assert known.complete(sound, branches[:, :1], (0,), fixed=False) is sound

@@ -9,17 +9,19 @@ from scipy.optimize import check_grad, minimize
 from scipy.special import log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
 
-from skavsc.fusion._calibration import apply_temperature, fit_temperature
-from skavsc.fusion._meta import MetaModels
+from skavsc.fusion._meta_models import KnownClasses, MetaModels
 from skavsc.fusion._rules import (
+    FLOOR,
     ClassifierRule,
     ConfidenceRule,
     MeanRule,
     ProductRule,
+    SoftmaxLayer,
+    apply_temperature,
+    fit_temperature,
+    log_probabilities,
     make_rule,
 )
-from skavsc.fusion._softmax import FLOOR, SoftmaxLayer, log_probabilities
-from skavsc.fusion._unseen import Seen
 
 LABELS = np.array(["bus", "park", "tram"])
 SURE = np.array([[[0.8, 0.1, 0.1], [0.2, 0.6, 0.2]]])
@@ -163,15 +165,15 @@ def test_temperature_of_nothing_is_one():
 def test_meta_models_learn_from_calibrated_probabilities():
     probabilities, codes = draw(300, sharp=3.0)
     weight, prior, there = np.ones(300), np.full(3, 1 / 3), np.ones((300, 2), dtype=bool)
-    seen = Seen.of(codes, there, weight, prior, prefit=False)
+    known = KnownClasses(codes, there, prior)
     model = MetaModels(None, "temperature", ["audio", "visual"], LABELS)
-    model.fit(probabilities, codes, weight, seen)
+    model.fit(probabilities, codes, weight, known)
     assert (model.temperatures > 2).all()
     flattened = np.empty_like(probabilities)
     flattened[:, 0] = apply_temperature(probabilities[:, 0], model.temperatures[0])
     flattened[:, 1] = apply_temperature(probabilities[:, 1], model.temperatures[1])
     plain = MetaModels(None, None, ["audio", "visual"], LABELS)
-    plain.fit(flattened, codes, weight, seen)
+    plain.fit(flattened, codes, weight, known)
     np.testing.assert_allclose(
         model.predict_proba(probabilities, None), plain.predict_proba(flattened, None)
     )

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from joblib import parallel_config
 from sklearn import config_context, get_config
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import BaggingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
@@ -24,9 +25,9 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 
 from skavsc import LateFusionClassifier, ModalityUnion
-from skavsc.fusion._branches import BranchInput
+from skavsc.exceptions import MissingModalityError
 from skavsc.fusion._folds import inner_folds
-from skavsc.fusion._params import fit_params, takes
+from skavsc.fusion._inputs import BranchInput
 from skavsc.fusion._stacking import branch_probabilities, fit_branches
 
 from .conftest import VISUAL_SHAPE, ArrayReader, Flatten, draw_clips
@@ -199,28 +200,17 @@ def test_weights_and_groups_go_where_they_are_taken(clips, fits):
     )
     model.fit(X, y, groups=groups, sample_weight=weight)
     weighted = [record for record in fits if record["groups"] is not None]
-    # Two branches of three fits each; the search fits without groups but with weights.
-    assert len(weighted) == 6
+    # Two branches of three fits each, and a search of two folds and a refit in each of three fits.
+    assert len(weighted) == 6 + 3 * (2 + 1)
     for record in weighted:
         np.testing.assert_array_equal(
             weight[np.isin(groups, record["groups"])], record["sample_weight"]
         )
-    assert all(record["sample_weight"] is not None for record in fits)
-    assert len(fits) == 6 + 3 * (2 + 1)
+    assert len(fits) == len(weighted)
 
 
 def _picture(X):
     return X["visual"]
-
-
-def test_what_estimators_take():
-    assert takes(make_pipeline(StandardScaler(), Recorder()), "groups")
-    assert not takes(LogisticRegression(), "groups")
-    assert takes(GridSearchCV(LogisticRegression(), {}), "groups")
-    assert not takes(GridSearchCV(NearestCentroid(), {}), "sample_weight")
-    nested = make_pipeline(StandardScaler(), make_pipeline(StandardScaler(), LogisticRegression()))
-    params = fit_params(nested, groups=None, sample_weight=np.ones(2))
-    assert list(params) == ["pipeline__logisticregression__sample_weight"]
 
 
 def test_sample_weight_reaches_the_meta_model(clips):
@@ -444,3 +434,76 @@ def test_a_backend_without_generators_gives_the_same(clips):
     expected = fusion.fit(X, y).predict_proba(X)
     with parallel_config("multiprocessing", n_jobs=2):
         np.testing.assert_allclose(fusion.fit(X, y).predict_proba(X), expected)
+
+
+@pytest.mark.parametrize("final_estimator", [None, "confidence", LogisticRegression(), "mean"])
+@pytest.mark.parametrize("cv", [3, GroupKFold(2), "rows", "masks"], ids=str)
+def test_weight_zero_is_the_same_as_absent(final_estimator, cv):
+    X, y, groups = draw_clips(96)
+    y = y.astype("U5")
+    y[:5], groups[:5] = "zoo", 99  # a class and a location of weight 0 only
+    X["visual"][:20] = np.nan
+    X["audio"][3] = np.nan  # one of them has nothing at all
+    rng = np.random.default_rng(0)
+    weight = rng.uniform(0.5, 2, 96) * (rng.random(96) > 0.3)
+    weight[:5] = 0
+    kept = np.flatnonzero(weight)
+    whole = part = cv
+    if cv == "rows":
+        number = np.arange(96) // 4 % 3
+        whole, part = PredefinedSplit(number), PredefinedSplit(number[kept])
+        groups = None
+    if cv == "masks":
+        number = np.arange(96) // 4 % 3
+        whole = [(number != fold, number == fold) for fold in range(3)]
+        part = [(train[kept], test[kept]) for train, test in whole]
+    model = LateFusionClassifier(branches(), final_estimator, calibration="temperature")
+    found = clone(model).set_params(cv=whole).fit(X, y, groups=groups, sample_weight=weight)
+    expected = clone(model).set_params(cv=part)
+    part_of_groups = None if groups is None else groups[kept]
+    expected.fit(X[kept], y[kept], groups=part_of_groups, sample_weight=weight[kept])
+    np.testing.assert_array_equal(found.classes_, expected.classes_)
+    np.testing.assert_array_equal(found.class_prior_, expected.class_prior_)
+    np.testing.assert_array_equal(found.temperatures_, expected.temperatures_)
+    np.testing.assert_array_equal(found.modality_importances_, expected.modality_importances_)
+    np.testing.assert_array_equal(found.predict_proba(X[kept]), expected.predict_proba(X[kept]))
+
+
+def test_rows_are_named_as_they_were_given(clips):
+    X, y, _ = clips
+    for name in ("audio", "visual"):
+        X[name][[2, 7]] = np.nan
+    weight = np.ones(120)
+    weight[:4] = 0
+    with pytest.raises(MissingModalityError, match=r"rows \[7\] have no modality"):
+        LateFusionClassifier(branches(), "mean").fit(X, y, sample_weight=weight)
+    weight[y != "bus"] = 0
+    with pytest.raises(ValueError, match="one class only"):
+        LateFusionClassifier(branches(), "mean").fit(X, y, sample_weight=weight)
+
+
+@pytest.mark.parametrize("inner", ["pipeline", "search"])
+def test_a_search_or_pipeline_as_final_estimator_gets_weights(clips, inner):
+    X, y, _ = clips
+    final = make_pipeline(StandardScaler(), LogisticRegression())
+    if inner == "search":
+        final = GridSearchCV(final, {"logisticregression__C": [0.1, 1.0]}, cv=2)
+    weight = np.where(y == "bus", 1.0, 1e-3)
+    model = LateFusionClassifier(branches(), final, cv=2)
+    even = model.fit(X, y).predict_proba(X)[:, 0].mean()
+    assert model.fit(X, y, sample_weight=weight).predict_proba(X)[:, 0].mean() > even + 0.3
+    # Under metadata routing likewise, without being asked for.
+    with config_context(enable_metadata_routing=True):
+        routed = model.set_params(audio="drop", visual__C=1.0)
+        routed.set_params(visual=LogisticRegression().set_fit_request(sample_weight=True))
+        routed.set_fit_request(sample_weight=True).fit(X, y, sample_weight=weight)
+    assert routed.predict_proba(X)[:, 0].mean() > even + 0.3
+
+
+def test_structured_arrays_of_two_axes_as_of_bagging(clips):
+    X, y, _ = clips
+    bagged = BaggingClassifier(LateFusionClassifier(branches(), "mean"), 2, random_state=0)
+    assert bagged.fit(X.reshape(-1, 1), y).score(X.reshape(-1, 1), y) > 0.8
+    union = ModalityUnion([("visual", FunctionTransformer(_picture))])
+    found = union.fit_transform(X.reshape(-1, 1))["visual"]
+    np.testing.assert_array_equal(found, X["visual"])

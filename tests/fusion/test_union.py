@@ -170,7 +170,7 @@ def _lazy_if_positive(X):
 
 def test_features_after_lazy_frames_are_refused(monkeypatch):
     monkeypatch.setattr(_union, "CHUNK", 1)
-    with pytest.raises(ValueError, match=r"'visual' gave rows of float32, shape \(2,\)"):
+    with pytest.raises(ValueError, match=r"'visual' returned rows of float32, shape \(2,\)"):
         ModalityUnion([("visual", FunctionTransformer(_lazy_if_positive))]).fit_transform(
             np.array([[1.0, 1.0], [-1.0, 1.0]])
         )
@@ -300,10 +300,10 @@ def _reversed_rows(X):
 @pytest.mark.parametrize(
     ("part", "error", "message"),
     [
-        (FunctionTransformer(_first_rows), ValueError, "'audio' gave 29 rows for 30 clips"),
+        (FunctionTransformer(_first_rows), ValueError, "'audio' returned 29 rows for 30 clips"),
         (FunctionTransformer(_reversed_rows), ValueError, "'audio' changed the index"),
-        (FunctionTransformer(list), TypeError, "'audio' gave list"),
-        (OneHotEncoder(), TypeError, "'audio' gave .*dense"),
+        (FunctionTransformer(list), TypeError, "'audio' returned list"),
+        (OneHotEncoder(), TypeError, "'audio' returned .*dense"),
         (FunctionTransformer(np.array, kw_args={"dtype": "S4"}), TypeError, "not numbers"),
         (FunctionTransformer(np.array, kw_args={"dtype": object}), TypeError, "nor lazy frames"),
         (FunctionTransformer(_names), TypeError, "nor lazy frames"),
@@ -341,5 +341,5 @@ def _wide_if_negative(X):
 def test_rows_of_another_shape_in_a_later_part_are_refused(monkeypatch):
     monkeypatch.setattr(_union, "CHUNK", 2)
     X = np.array([[1.0], [1.0], [-1.0]])
-    with pytest.raises(ValueError, match=r"'audio' gave rows of float32, shape \(2,\), and before"):
+    with pytest.raises(ValueError, match=r"'audio' returned rows of float32, shape \(2,\), and"):
         ModalityUnion([("audio", FunctionTransformer(_wide_if_negative))]).fit_transform(X)

@@ -13,7 +13,7 @@ from skavsc._sklearn_compat import _num_samples
 
 
 def _check_output(output: Any, X: Any, name: str) -> NDArray[Any]:
-    """Give a transformer's output as an array with one row for each of X."""
+    """Return a transformer's output as an array with one row for each of X."""
     n_rows = _num_samples(X)
     if isinstance(output, pd.DataFrame | pd.Series):
         if isinstance(X, pd.DataFrame | pd.Series) and not output.index.equals(X.index):
@@ -24,25 +24,27 @@ def _check_output(output: Any, X: Any, name: str) -> NDArray[Any]:
         output = output.to_numpy()
     if issparse(output) or not hasattr(output, "__array__") or np.ndim(output) == 0:
         raise TypeError(
-            f"transformer {name!r} gave {type(output).__name__}, which is no dense array; end its "
-            f"pipeline with a transformer that gives one"
+            f"transformer {name!r} returned {type(output).__name__}, which is no dense array; end "
+            f"its pipeline with a transformer that returns one"
         )
     array = np.asarray(output)
+    if array.dtype == object and array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]  # lazy frames as BaggingClassifier passes them
     if len(array) != n_rows:
         raise ValueError(
-            f"transformer {name!r} gave {len(array)} rows for {n_rows} clips; it must give one row "
-            f"a clip, NaN where there is nothing"
+            f"transformer {name!r} returned {len(array)} rows for {n_rows} clips; it must return "
+            f"one row per clip, NaN where there is nothing"
         )
     if array.dtype.kind not in "fiub" and not _holds_lazy_arrays(array):
         raise TypeError(
-            f"transformer {name!r} gave values of type {array.dtype}, which are not numbers "
+            f"transformer {name!r} returned values of type {array.dtype}, which are not numbers "
             f"nor lazy frames; add a transformer that makes features of them"
         )
     return array
 
 
 def _holds_lazy_arrays(array: NDArray[Any]) -> bool:
-    """Tell whether each item is something of a shape that becomes an array, or None."""
+    """Return whether each item is None, or has a shape and can become an array."""
     return (
         array.dtype == object
         and array.ndim == 1
@@ -54,14 +56,14 @@ def _holds_lazy_arrays(array: NDArray[Any]) -> bool:
 
 
 def _field_type(array: NDArray[Any]) -> np.dtype[Any]:
-    """Give the type of a field for such rows; what is read lazily stays unread."""
+    """Return the type of a field for such rows; lazy frames stay unread."""
     return np.dtype((object if array.dtype == object else np.float32, array.shape[1:]))
 
 
 def fill_rows(
     result: NDArray[np.void] | None, X: Any, start: int, n_clips: int, outputs: dict[str, Any]
 ) -> NDArray[np.void]:
-    """Write the outputs for the rows X into the result, which the first rows bring about."""
+    """Write the outputs for the rows X into the result, which the first rows allocate."""
     n_rows = _num_samples(X)
     if result is None:
         fields = [
@@ -73,8 +75,8 @@ def fill_rows(
         found, first = _field_type(array), result.dtype[name]
         if found != first:
             raise ValueError(
-                f"transformer {name!r} gave rows of {found.base}, shape {found.shape}, and before "
-                f"of {first.base}, shape {first.shape}; all clips must have the same shape"
+                f"transformer {name!r} returned rows of {found.base}, shape {found.shape}, and "
+                f"before of {first.base}, shape {first.shape}; all clips must have the same shape"
             )
         result[name][start : start + n_rows] = array
     return result

@@ -13,17 +13,17 @@ from sklearn.svm import SVC
 
 from skavsc.classifiers import SECRNNClassifier, VisualSceneClassifier
 from skavsc.fusion import ModalityUnion
-from skavsc.fusion._dispatch import branch_input, is_stateless, missing_rows, take_rows
+from skavsc.fusion._inputs import branch_values, is_stateless, missing_rows, take_rows
 
 
 def test_a_field_is_a_view_and_anything_else_is_the_whole(clips):
     X, _, _ = clips
     svm = SVC()
-    assert np.shares_memory(branch_input(X, "audio", svm), X)
-    assert branch_input(X, "audio", svm).shape == (len(X), 3, 4)
-    assert branch_input(X, "early", svm) is X
+    assert np.shares_memory(branch_values(X, "audio", svm), X)
+    assert branch_values(X, "audio", svm).shape == (len(X), 3, 4)
+    assert branch_values(X, "early", svm) is X
     plain = np.ones((3, 2))
-    assert branch_input(plain, "audio", svm) is plain
+    assert branch_values(plain, "audio", svm) is plain
 
 
 def test_a_scene_classifier_gets_its_modality_under_any_name(clips):
@@ -32,10 +32,10 @@ def test_a_scene_classifier_gets_its_modality_under_any_name(clips):
         VisualSceneClassifier(),
         make_pipeline(StandardScaler(), VisualSceneClassifier()),
     ):
-        assert branch_input(X, "picture", visual).shape == X["visual"].shape
+        assert branch_values(X, "picture", visual).shape == X["visual"].shape
         # What the user names comes first.
-        assert branch_input(X, "audio", visual).shape == X["audio"].shape
-    assert branch_input(X, "both", SECRNNClassifier()) is X
+        assert branch_values(X, "audio", visual).shape == X["audio"].shape
+    assert branch_values(X, "both", SECRNNClassifier()) is X
 
 
 def test_all_rows_are_no_copy():

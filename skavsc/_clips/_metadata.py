@@ -1,0 +1,116 @@
+"""Passing ``groups`` and ``sample_weight`` to whatever classifier takes them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+from sklearn import config_context
+from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import get_scorer
+from sklearn.pipeline import Pipeline
+from sklearn.utils.metadata_routing import get_routing_for_object
+from sklearn.utils.validation import has_fit_parameter
+
+from skavsc._sklearn_compat import _routing_enabled, accepts_sample_weight
+
+
+def fit_with_metadata(
+    estimator: Any, X: Any, y: NDArray[Any], **metadata: NDArray[Any] | None
+) -> Any:
+    """Fit a classifier with the metadata that it takes, in wrappers too.
+
+    To the classifier at the end of a Pipeline they are passed as ``step__groups``. Wrappers
+    (searches, calibration, ensembles) pass them by scikit-learn's metadata routing, which is
+    enabled for the fit: every estimator inside that predicts requests what its ``fit`` takes, and
+    scorers that take ``sample_weight`` request it.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Unfitted. Its own requests, and those of what it wraps, are overwritten: pass a clone.
+    X : array-like of n_clips rows
+        The clips.
+    y : ndarray of shape (n_clips,)
+        The labels.
+    **metadata : ndarray of shape (n_clips,) or None
+        ``groups`` and ``sample_weight``; None is left out.
+
+    Returns
+    -------
+    classifier
+        The fitted estimator.
+    """
+    given = {name: values for name, values in metadata.items() if values is not None}
+    if not (_routing_enabled() or _routes_metadata(estimator)):
+        return estimator.fit(X, y, **_named_for_fit(estimator, given))
+    with config_context(enable_metadata_routing=True):
+        _request(estimator, given)
+        taken = get_routing_for_object(estimator).consumes("fit", list(given))
+        return estimator.fit(X, y, **{name: given[name] for name in taken})
+
+
+def _routes_metadata(estimator: Any) -> bool:
+    """Return whether the classifier at the end of a Pipeline routes metadata to others."""
+    while isinstance(estimator, Pipeline):
+        estimator = estimator.steps[-1][1]
+    if isinstance(estimator, FrozenEstimator) or not hasattr(estimator, "get_params"):
+        return False
+    if {"estimator", "estimators"}.isdisjoint(estimator.get_params(deep=False)):
+        return False
+    try:
+        get_routing_for_object(estimator)
+    except NotImplementedError:  # as of AdaBoostClassifier
+        return False
+    return True
+
+
+def _named_for_fit(estimator: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata that ``fit`` takes, as it names them without metadata routing."""
+    if isinstance(estimator, Pipeline):
+        step, last = estimator.steps[-1]
+        return {f"{step}__{name}": values for name, values in _named_for_fit(last, given).items()}
+    return {name: values for name, values in given.items() if has_fit_parameter(estimator, name)}
+
+
+def _request(estimator: Any, names: Iterable[str]) -> None:
+    """Let an estimator, and all that it wraps, request the metadata that they take."""
+    for part in _nested(estimator):
+        if isinstance(getattr(part, "scoring", None), str | list | tuple | dict):
+            part.scoring = _as_scorers(part.scoring)
+    for part in _nested(estimator):
+        if not hasattr(part, "fit"):  # a scorer or splitter
+            is_scorer = hasattr(part, "set_score_request")
+            if "sample_weight" in names and is_scorer and accepts_sample_weight(part):
+                part.set_score_request(sample_weight=True)
+            continue
+        for method in ("fit", "score"):
+            request = getattr(part, f"set_{method}_request", None)
+            if request is not None:
+                known = inspect.signature(request).parameters
+                # Transformers get none, as in a Pipeline without routing.
+                request(**{name: hasattr(part, "predict") for name in names if name in known})
+
+
+def _as_scorers(scoring: Any) -> Any:
+    """Return scorers in place of their names, which hold no requests."""
+    if isinstance(scoring, dict):
+        return {name: _as_scorers(scorer) for name, scorer in scoring.items()}
+    if isinstance(scoring, list | tuple):
+        return {name: _as_scorers(name) for name in scoring}
+    return get_scorer(scoring) if isinstance(scoring, str) else scoring
+
+
+def _nested(value: Any) -> Iterator[Any]:
+    """Yield an estimator, and all estimators and scorers in its parameters."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _nested(item)
+    elif hasattr(value, "get_metadata_routing") and not isinstance(value, type | FrozenEstimator):
+        yield value
+        if hasattr(value, "get_params"):
+            yield from _nested(value.get_params(deep=False))

@@ -1,0 +1,121 @@
+"""Groups and weights reach the classifiers that take them, in pipelines and wrappers."""
+
+import warnings
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from sklearn import config_context, get_config
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    BaggingClassifier,
+    RandomForestClassifier,
+    StackingClassifier,
+    VotingClassifier,
+)
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import make_scorer, matthews_corrcoef
+from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.neighbors import NearestCentroid
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skavsc._clips import fit_with_metadata
+
+
+class Recorder(LogisticRegression):
+    """Notes which metadata its fits are given."""
+
+    fits: ClassVar[set] = set()
+
+    def fit(self, X, y, sample_weight=None, groups=None):
+        type(self).fits.add((groups is not None, sample_weight is not None))
+        return super().fit(X, y, sample_weight)
+
+
+PIPELINE = make_pipeline(StandardScaler(), Recorder())
+
+
+@pytest.fixture
+def clips():
+    Recorder.fits.clear()
+    y = np.arange(60) % 3
+    X = np.random.default_rng(0).normal(size=(60, 4)) + y[:, None]
+    return X, y, np.arange(60) // 6, np.linspace(1, 2, 60)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        Recorder(),
+        PIPELINE,
+        make_pipeline(StandardScaler(), make_pipeline(StandardScaler(), Recorder())),
+        GridSearchCV(Recorder(), {"C": [1.0]}, cv=2),
+        GridSearchCV(PIPELINE, {"recorder__C": [1.0]}, cv=GroupKFold(2), scoring="neg_log_loss"),
+        GridSearchCV(PIPELINE, {"recorder": [Recorder(), Recorder(C=0.1)]}, cv=2),
+        GridSearchCV(Recorder(), {}, cv=2, scoring=["accuracy", "recall_macro"], refit="accuracy"),
+        GridSearchCV(
+            Recorder(), {}, cv=2, scoring={"mcc": make_scorer(matthews_corrcoef)}, refit="mcc"
+        ),
+        make_pipeline(StandardScaler(), GridSearchCV(Recorder(), {"C": [1.0]}, cv=2)),
+        CalibratedClassifierCV(Recorder(), cv=2),
+        CalibratedClassifierCV(PIPELINE, cv=GroupKFold(2)),
+        BaggingClassifier(Recorder(), 2),
+        BaggingClassifier(PIPELINE, 2),
+        VotingClassifier([("a", Recorder()), ("b", PIPELINE)]),
+        StackingClassifier([("a", Recorder())], Recorder(), cv=2),
+    ],
+)
+def test_a_classifier_gets_groups_and_weights_wherever_it_stands(estimator, clips):
+    X, y, groups, weight = clips
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit_with_metadata(clone(estimator), X, y, groups=groups, sample_weight=weight)
+    assert Recorder.fits == {(True, True)}
+    assert get_config()["enable_metadata_routing"] is False
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        NearestCentroid(),
+        RandomForestClassifier(3, random_state=0),
+        AdaBoostClassifier(LogisticRegression(), n_estimators=2),  # routes no metadata
+        make_pipeline(StandardScaler(), NearestCentroid()),
+        GridSearchCV(NearestCentroid(), {}, cv=2),
+    ],
+)
+def test_what_a_classifier_does_not_take_is_left_out(estimator, clips):
+    X, y, groups, weight = clips
+    fitted = fit_with_metadata(clone(estimator), X, y, groups=groups, sample_weight=weight)
+    assert fitted.score(X, y) > 0.5
+
+
+def test_a_search_chooses_by_weighted_scores(clips):
+    X, y, _, weight = clips
+    search = GridSearchCV(LogisticRegression(), {"C": [0.01, 1.0]}, cv=3, scoring="accuracy")
+    weight = np.where(y == 0, 1e-9, weight)
+    found = fit_with_metadata(clone(search), X, y, sample_weight=weight)
+    expected = clone(search).fit(X, y, sample_weight=weight)
+    for key in ("mean_test_score", "split0_test_score"):
+        np.testing.assert_allclose(found.cv_results_[key], expected.cv_results_[key])
+
+
+def test_nothing_is_asked_of_frozen_estimators(clips):
+    X, y, groups, weight = clips
+    fitted = clone(PIPELINE).fit(X, y)
+    Recorder.fits.clear()
+    calibrated = CalibratedClassifierCV(FrozenEstimator(fitted))
+    fit_with_metadata(calibrated, X, y, groups=groups, sample_weight=weight)
+    assert Recorder.fits == set()
+    assert not hasattr(fitted[-1], "_metadata_request")
+
+
+def test_with_metadata_routing_enabled(clips):
+    X, y, groups, weight = clips
+    with config_context(enable_metadata_routing=True):
+        fit_with_metadata(clone(PIPELINE), X, y, groups=groups, sample_weight=weight)
+    assert Recorder.fits == {(True, True)}
