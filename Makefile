@@ -12,7 +12,7 @@ SPHINX := $(BIN)/sphinx-build --quiet --fail-on-warning --builder html
 # A stamp a set of extras: reinstall only when the metadata changes.
 $(VENV)/.demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --editable ".[report]"
 	touch $@
 
 $(VENV)/.test: pyproject.toml
@@ -20,7 +20,7 @@ $(VENV)/.test: pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable ".[test]"
 	touch $@
 
-demo: $(VENV)/.demo  ## render scenes, train, compare, save and reload a model
+demo: $(VENV)/.demo  ## render scenes, train, write a report and a model
 	$(BIN)/skavsc demo
 
 lint: $(VENV)/.test
@@ -40,7 +40,7 @@ test: lint docs-quick test-jax  ## linters and all tests but the slow ones
 	$(ONE_THREAD) $(BIN)/pytest --quiet -n 2 --dist worksteal -m "not slow"
 
 # What the backend can break, in a minute; `make test-backend` repeats more.
-ON_JAX := tests/networks/test_layers.py $(addprefix tests/classifiers/test_,augmentation.py memory.py scene_classifiers.py)
+ON_JAX := tests/networks/test_layers.py tests/training $(addprefix tests/classifiers/test_,memory.py scene_classifiers.py)
 BY_BACKEND := gain or gradient or go_with_the or (visual and learns) or interruption or validation_stops \
 	or weights_of_clips or threads or cosine or clean_statistics
 
@@ -50,7 +50,7 @@ test-jax: $(VENV)/.test  ## layers and training once more, on JAX
 BACKEND ?= jax
 
 test-backend: $(VENV)/.test  ## all tests of networks and classifiers on jax or torch
-	$(ONE_THREAD) KERAS_BACKEND=$(BACKEND) $(BIN)/pytest --quiet -n 2 --dist worksteal -m "not slow" tests/networks tests/classifiers
+	$(ONE_THREAD) KERAS_BACKEND=$(BACKEND) $(BIN)/pytest --quiet -n 2 --dist worksteal -m "not slow" tests/networks tests/training tests/classifiers
 
 test-slow: $(VENV)/.test
 	$(BIN)/pytest --quiet -m slow
