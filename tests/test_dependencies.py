@@ -17,6 +17,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 LOADED_BY_OTHERS = {
     "tensorflow": "the default backend of Keras",
     "jax": "a backend of Keras",
+    "torch": "a backend of Keras",
     "dask": "a backend of joblib",
     "distributed": "a backend of joblib",
 }
@@ -63,7 +64,7 @@ def test_what_is_imported_is_declared():
 
 def test_what_is_declared_is_used():
     used = set().union(*imported().values())
-    assert (REQUIRED | OPTIONAL) - used == set(LOADED_BY_OTHERS)
+    assert (REQUIRED | OPTIONAL) - used <= set(LOADED_BY_OTHERS)
 
 
 @pytest.mark.parametrize("line", PROJECT["dependencies"])
