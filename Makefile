@@ -40,7 +40,7 @@ test: lint docs-quick test-jax  ## linters and all tests but the slow ones
 	$(ONE_THREAD) $(BIN)/pytest --quiet -n 2 --dist worksteal -m "not slow"
 
 # What the backend can break, in a minute; `make test-backend` repeats more.
-ON_JAX := tests/networks/test_layers.py tests/training $(addprefix tests/classifiers/test_,memory.py scene_classifiers.py)
+ON_JAX := tests/networks/test_layers.py tests/training $(addprefix tests/classifiers/test_,leaks.py scene_classifiers.py training_loop.py)
 BY_BACKEND := gain or gradient or go_with_the or (visual and learns) or interruption or validation_stops \
 	or weights_of_clips or threads or cosine or clean_statistics
 

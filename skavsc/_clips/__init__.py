@@ -4,6 +4,7 @@ from skavsc._clips._cache import ClipCache
 from skavsc._clips._folds import Folds, grouped_folds
 from skavsc._clips._map import map_clips
 from skavsc._clips._metadata import fit_with_metadata
+from skavsc._clips._rates import rate_of, with_rate
 from skavsc._clips._validation import (
     check_groups,
     check_labels,
@@ -23,4 +24,6 @@ __all__ = [
     "grouped_folds",
     "is_missing",
     "map_clips",
+    "rate_of",
+    "with_rate",
 ]

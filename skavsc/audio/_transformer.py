@@ -14,7 +14,7 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 
-from skavsc._clips import ClipCache, clip_sources, map_clips
+from skavsc._clips import ClipCache, clip_sources, map_clips, with_rate
 from skavsc._sklearn_compat import HasMethods, Interval, StrOptions, _fit_context
 from skavsc.audio._features import CHANNELS, FEATURE_VERSION, SoundFeatures
 from skavsc.audio._filterbanks import gammatone_centres, mel_centres
@@ -258,7 +258,7 @@ class GammatoneMelTransformer(TransformerMixin, BaseEstimator):
         cache = None
         if location is not None:
             cache = ClipCache(location, "sound", FEATURE_VERSION, extract.parameters())
-        return map_clips(
+        features = map_clips(
             extract,
             _sources(X),
             shape=(extract.n_bands, extract.n_frames, len(CHANNELS[self.channels])),
@@ -269,6 +269,7 @@ class GammatoneMelTransformer(TransformerMixin, BaseEstimator):
             mmap_mode=self.mmap_mode,
             description="sound",
         )
+        return with_rate(features, self.sample_rate / extract.hop)
 
     def _extractor(self) -> SoundFeatures:
         """Return the function of one clip, with all defaults resolved."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.utils.class_weight import compute_sample_weight
 
+from skavsc._clips import rate_of
 from skavsc._sklearn_compat import _check_sample_weight
 from skavsc.exceptions import MissingClipWarning, MissingModalityError
 from skavsc.training import ClipFeatures
@@ -64,8 +65,7 @@ def check_features(
         )
     if len(X) == 0:
         raise ValueError(f"Found array with 0 sample(s) (shape={X.shape}): there are no clips")
-    # Transformers of this package note the rate of their features in the metadata of the dtype.
-    rate = (X.dtype.metadata or {}).get("frames_per_second")
+    rate = rate_of(X)
     if rate is not None and round(rate) != segment_frames:
         raise ValueError(
             f"the {field} features have {rate:g} frames a second, so that "

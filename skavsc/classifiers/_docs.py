@@ -70,11 +70,14 @@ DESCRIPTIONS = {
 def fill_docstring(cls: Class) -> Class:
     """Replace ``%(name)s`` in the docstring of a class by the shared text of that name."""
     if cls.__doc__ is not None:
-        texts = {name: textwrap.dedent(text).strip() for name, text in DESCRIPTIONS.items()}
+        texts = {name: text.strip() for name, text in DESCRIPTIONS.items()}
         lines = []
-        for line in cls.__doc__.splitlines():
+        for given in cls.__doc__.splitlines():
+            line = given
             indent = line[: len(line) - len(line.lstrip())]
-            filled = line % texts
-            lines.append(filled.replace("\n", f"\n{indent}"))
+            if "%(" in line:
+                text = " ".join((line % texts).split())
+                line = textwrap.fill(text, 100, initial_indent=indent, subsequent_indent=indent)
+            lines.append(line)
         cls.__doc__ = "\n".join(lines)
     return cls

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
+from skavsc._clips import rate_of, with_rate
 from skavsc._sklearn_compat import _num_samples
 
 
@@ -57,7 +58,12 @@ def _holds_lazy_arrays(array: NDArray[Any]) -> bool:
 
 def _field_type(array: NDArray[Any]) -> np.dtype[Any]:
     """Return the type of a field for such rows; lazy frames stay unread."""
-    return np.dtype((object if array.dtype == object else np.float32, array.shape[1:]))
+    if array.dtype == object:
+        return np.dtype((object, array.shape[1:]))
+    values, rate = np.empty(0, dtype=np.float32), rate_of(array)
+    return np.dtype(
+        (values.dtype if rate is None else with_rate(values, rate).dtype, array.shape[1:])
+    )
 
 
 def fill_rows(

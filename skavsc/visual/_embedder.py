@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skavsc._clips import ClipCache, map_clips
+from skavsc._clips import ClipCache, map_clips, with_rate
 from skavsc._sklearn_compat import HasMethods, Interval, StrOptions, _fit_context
 from skavsc.exceptions import ModelError, UntrainedWeightsWarning, WeightsError
 from skavsc.pretrained import ARCHITECTURES, published_names
@@ -274,7 +274,7 @@ class ImageEmbedder(
             isinstance(item, ClipFrames) and item.sampling.on_error == "missing"
             for item in clips.items
         )
-        return map_clips(
+        features = map_clips(
             lambda clip: _embed(clip, run, (n_steps, self._n_features_out), batch_size, opened),
             clips.sources,
             shape=(n_steps, self._n_features_out),
@@ -286,6 +286,8 @@ class ImageEmbedder(
             mmap_mode=self.mmap_mode,
             description="embedding",
         )
+        rates = {item.sampling.fps for item in clips.items if isinstance(item, ClipFrames)}
+        return with_rate(features, rates.pop()) if len(rates) == 1 else features
 
     def _open(self) -> ImageNetwork:
         return ImageNetwork.open(

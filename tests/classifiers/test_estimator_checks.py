@@ -60,7 +60,6 @@ class VisualTwin(TableTwin, VisualSceneClassifier):
         return X[:, None, :]
 
 
-ROUNDING = "float32 sums in another order in another batch: equal to 1e-7, not exactly"
 WEIGHTS = (
     "a clip of weight 2 is drawn once an epoch with twice the loss, two equal clips are drawn as "
     "two random crops in two places of the batches: the same in expectation only"
@@ -68,8 +67,6 @@ WEIGHTS = (
 
 EXPECTED_FAILURES = {
     "check_sample_weight_equivalence_on_dense_data": WEIGHTS,
-    "check_methods_sample_order_invariance": ROUNDING,
-    "check_methods_subset_invariance": ROUNDING,
 }
 if keras.backend.backend() != "tensorflow":
     # TensorFlow goes back to the scores before the softmax; the other backends clip

@@ -8,6 +8,7 @@ import warnings
 import joblib
 import numpy as np
 import pytest
+from keras.ops import convert_to_numpy
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -19,6 +20,7 @@ from sklearn.model_selection import (
 
 from skavsc.classifiers._base import average_segments
 from skavsc.exceptions import MissingClipWarning, MissingModalityError
+from skavsc.training.augmentation import FilterAugment
 
 NAMES = ["audio", "visual", "both"]
 
@@ -363,3 +365,54 @@ def test_cosine_stops_by_validation_where_there_is_one(features, small_visual):
     assert losses[-1] >= losses[-2]
     fall = 0.25 * (1 + np.cos(np.pi * np.arange(len(losses)) / 60))
     np.testing.assert_allclose(classifier.history_["learning_rate"], fall, rtol=1e-5)
+
+
+@pytest.mark.parametrize("modality", ["audio", "visual"])
+def test_weight_0_is_the_same_as_absent(features, small_audio, small_visual, modality):
+    build = small_audio if modality == "audio" else small_visual
+    X, y, groups = features
+    weight = np.where(np.arange(36) // 3 % 4 == 1, 0.0, 1.0 + np.arange(36) % 2)
+    wrong = np.where(weight == 0, np.roll(y, 1), y)
+    lost = X.copy()
+    for name in X.dtype.names:
+        lost[name][weight == 0] = 1e6
+    options = {"epochs": 2, "validation_fraction": 0.3, "class_weight": "balanced"}
+    weighted = build(**options).fit(lost, wrong, weight, groups=groups)
+    there = weight > 0
+    without = build(**options).fit(X[there], y[there], weight[there], groups=groups[there])
+    assert weighted.history_ == without.history_
+    np.testing.assert_array_equal(weighted.predict_proba(X), without.predict_proba(X))
+
+
+def test_balanced_weights_of_a_part_of_the_clips_are_refused(features, small_visual):
+    X, y, _ = features
+    with pytest.raises(ValueError, match=r'"balanced" is not supported by partial_fit.*dict'):
+        small_visual(class_weight="balanced").partial_fit(X, y)
+
+
+def test_clean_statistics_are_those_of_the_training_clips_as_they_are(features, small_audio):
+    X, y, _ = features
+    options = {"epochs": 2, "augmentation": [FilterAugment(gain=0.5)], "validation_fraction": 0}
+    usual = small_audio(**options).fit(X, y).keras_classifier_.model_
+    clean = small_audio(**options, clean_statistics=True).fit(X, y).keras_classifier_.model_
+    for one, other in zip(usual.trainable_variables, clean.trainable_variables, strict=True):
+        np.testing.assert_array_equal(convert_to_numpy(one), convert_to_numpy(other))
+    # What the first of them sees follows from the crops alone: here, from the whole clips.
+    name = "audio_block1_shortcut"
+    rows = np.concatenate([X["audio"][:, :, start : start + 50] for start in range(0, 51, 5)])
+    maps = convert_to_numpy(clean.get_layer(name)(clean.get_layer("audio_scaling")(rows)))
+    for network, tolerance in ((clean, 0.02), (usual, None)):
+        norm = network.get_layer(f"{name}_norm")
+        mean, variance = map(convert_to_numpy, (norm.moving_mean, norm.moving_variance))
+        off = np.abs(mean - maps.mean(axis=(0, 1, 2))) / maps.std(axis=(0, 1, 2))
+        assert (off < 0.02).all() == (network is clean)
+        if tolerance:
+            np.testing.assert_allclose(variance, maps.var(axis=(0, 1, 2)), rtol=tolerance)
+        assert norm.momentum == usual.get_layer(f"{name}_norm").momentum > 0
+
+
+def test_help_is_whole(build):
+    documentation = type(build()).__doc__
+    assert "%(" not in documentation
+    assert "Learning rate of Adam at the start" in documentation
+    assert max(map(len, documentation.splitlines())) <= 100

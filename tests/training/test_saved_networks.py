@@ -1,0 +1,47 @@
+"""Saved networks load after ``import skavsc``, which loads no Keras itself."""
+
+import subprocess
+import sys
+
+import keras
+import pytest
+
+from skavsc.networks import audio_network, fusion_network, visual_network, with_backbone
+from skavsc.training import compile_network
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A network with all of the package's layers and initializers, and with its optimizer."""
+    framework = fusion_network(
+        2,
+        audio=audio_network(2, input_shape=(8, 50, 1), filters=(2, 2, 2)),
+        visual=visual_network(2, backbone=None, n_features=3, units=2),
+        units=2,
+    )
+    pictures = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(3, 3)])
+    network = with_backbone(framework, pictures, image_size=8, preprocessing="places365")
+    compile_network(network, 0.01, keras.losses.CategoricalCrossentropy())
+    path = tmp_path_factory.mktemp("saved") / "network.keras"
+    network.save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "import skavsc; assert 'keras' not in __import__('sys').modules",
+        pytest.param("import keras, skavsc", marks=pytest.mark.slow),
+        # Here Keras is loaded while a module with registered objects is.
+        "from skavsc.networks import BlockScaling",
+        pytest.param("from skavsc.networks import fusion_network", marks=pytest.mark.slow),
+    ],
+)
+def test_loads_in_a_fresh_process(saved, first):
+    code = (
+        f"{first}\nimport keras\n"
+        f"network = keras.saving.load_model(r'{saved}')\n"
+        "assert type(network.optimizer).__module__.startswith('skavsc')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
