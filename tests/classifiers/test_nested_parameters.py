@@ -67,7 +67,7 @@ REFUSALS = [
 
 def framework():
     augmentation = [Mixup(), SpecAugment(time_mask=2, frequency_mask=1), FilterAugment(gain=0.1)]
-    options = {"epochs": 4, "learning_rate": 0.3}
+    options = {"epochs": 12, "learning_rate": 0.3}
     return SECRNNClassifier(
         AudioSceneClassifier(filters=(2, 2, 2), augmentation=augmentation, **options),
         VisualSceneClassifier(units=2, **options),
