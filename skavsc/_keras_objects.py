@@ -17,7 +17,12 @@ from types import ModuleType
 
 # Modules with registered objects. They import nothing but Keras at their top, so that they can be
 # loaded while other modules of the package wait for Keras.
-MODULES = ("skavsc.networks._backbones", "skavsc.networks._layers", "skavsc.training._optimizer")
+MODULES = (
+    "skavsc.networks._backbones",
+    "skavsc.networks._layers",
+    "skavsc.networks._transformer",
+    "skavsc.training._optimizer",
+)
 
 
 class _OnImportOfKeras(MetaPathFinder):

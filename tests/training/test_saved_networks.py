@@ -2,10 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import pytest
 
+import skavsc
+from skavsc import _keras_objects
 from skavsc.networks import audio_network, fusion_network, visual_network, with_backbone
 from skavsc.training import compile_network
 
@@ -45,3 +48,13 @@ def test_loads_in_a_fresh_process(saved, first):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_every_module_with_registered_objects_is_known():
+    package = Path(skavsc.__file__).parent
+    found = {
+        ".".join(["skavsc", *path.relative_to(package).with_suffix("").parts])
+        for path in package.rglob("*.py")
+        if "@keras.saving.register_keras_serializable" in path.read_text(encoding="utf-8")
+    }
+    assert found == set(_keras_objects.MODULES)
