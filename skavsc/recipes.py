@@ -167,7 +167,7 @@ def make_scene_classifier(
     modalities: Sequence[str] = ("audio", "visual"),
     duration: float = 10.0,
     audio_model: Any = "yamnet",
-    image_model: Any = "mobilenet-v3-small",
+    image_model: Any = "vgg16-places365",
     C: float | None = None,
     memory: Memory = None,
     n_jobs: int | None = None,
@@ -195,7 +195,7 @@ def make_scene_classifier(
         How much of each clip is used, in seconds, greater than 0.
     audio_model : str, path-like or model, default="yamnet"
         The frozen network for sound of ``"embeddings"``, as for `AudioEmbedder`.
-    image_model : str, path-like or model, default="mobilenet-v3-small"
+    image_model : str, path-like or model, default="vgg16-places365"
         The frozen network for frames, as for `ImageEmbedder`; for ``"published"`` the weights of
         VGG16 as for `VGGPlacesEmbedder`, where the default means ``"places365"``.
     C : float, default=None
@@ -252,7 +252,7 @@ def make_scene_classifier(
         parts["audio"] = GammatoneMelTransformer("mel", **read, **shared)
         parts["visual"] = _picture(PixelEmbedder(**shared), 1.0, size=64, **read)
     else:
-        weights = "places365" if image_model == "mobilenet-v3-small" else image_model
+        weights = "places365" if image_model == "vgg16-places365" else image_model
         parts["audio"] = GammatoneMelTransformer(**read, **shared)
         parts["visual"] = _picture(VGGPlacesEmbedder(weights, **shared), 5.0, **read)
     features: Any = ModalityUnion([(name, parts[name]) for name in chosen])
