@@ -49,12 +49,7 @@ def _two(final_estimator=None, **options):
 
 
 @parametrize_with_checks(
-    [
-        _two(),
-        _two("mean"),
-        _two("confidence", calibration="temperature", missing="prior"),
-        _two(GaussianNB(), random_state=0),
-    ]
+    [_two(), _two(GaussianNB(), calibration="temperature", missing="prior", random_state=0)]
 )
 def test_sklearn_contract(estimator, check):
     check(estimator)

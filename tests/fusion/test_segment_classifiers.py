@@ -173,7 +173,7 @@ WRAPPED = {
         make_pipeline(Centre(), SegmentRegression()), method="isotonic", ensemble=False, cv=2
     ),
     "bagged": lambda: make_pipeline(Flatten(), BAGGED),
-    "threshold": lambda: TunedThresholdClassifierCV(SegmentRegression(), cv=2),
+    "threshold": lambda: TunedThresholdClassifierCV(SegmentRegression(), thresholds=5, cv=2),
     "nested": lambda: LateFusionClassifier([("sound", SegmentRegression())], "mean"),
     "frozen": lambda: FrozenEstimator(_frozen()),
     "calibrated frozen": lambda: CalibratedClassifierCV(FrozenEstimator(_frozen())),

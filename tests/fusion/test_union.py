@@ -1,7 +1,9 @@
 """ModalityUnion: shapes, order, memory, and scikit-learn's conventions."""
 
 import pickle
+import shutil
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,10 +20,10 @@ from sklearn.utils import estimator_html_repr
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skavsc import GammatoneMelTransformer, LateFusionClassifier, ModalityUnion, VideoFrameSampler
+from skavsc.exceptions import MediaError
 from skavsc.fusion import _union
-from skavsc.visual import LazyFrames
 
-from .conftest import AUDIO_SHAPE, VISUAL_SHAPE, ArrayReader
+from .conftest import AUDIO_SHAPE, VISUAL_SHAPE, ArrayReader, Flatten
 
 LEARNS = ModalityUnion([("audio", StandardScaler()), ("visual", FunctionTransformer(np.sign))])
 STATELESS = ModalityUnion([("audio", FunctionTransformer(np.abs))])
@@ -117,14 +119,12 @@ def test_missing_clips_stay_in_their_row(clip_table):
     assert np.flatnonzero(found).tolist() == [3]
 
 
-def test_many_rows_are_read_once_and_in_order(monkeypatch, clip_table):
-    table, _, _ = clip_table
-    union = ModalityUnion([("audio", ArrayReader()), ("visual", ArrayReader("video", (6,)))])
-    whole = union.fit_transform(table)
-    assert set(ArrayReader.files_read.values()) == {1}
-    monkeypatch.setattr(_union, "CHUNK", 7)
-    assert_same(whole, union.transform(table))
-    assert set(ArrayReader.files_read.values()) == {2}
+def test_many_rows_are_transformed_once_and_in_order():
+    flatten = Flatten()
+    X = np.arange(2 * _union.CHUNK + 3.0).reshape(-1, 1, 1)
+    features = ModalityUnion([("audio", flatten)]).fit_transform(X)
+    np.testing.assert_array_equal(features["audio"], X[:, 0])
+    assert Flatten.rows_seen["rows"] == len(X)
 
 
 @pytest.fixture
@@ -138,18 +138,19 @@ def filmed(video_path, wav_path):
     )
 
 
-@pytest.mark.parametrize("chunk", [512, 2])
-def test_lazy_frames_are_carried_undecoded(filmed, monkeypatch, chunk):
+def test_lazy_frames_are_carried_undecoded(filmed, tmp_path):
     table, union = filmed
-    monkeypatch.setattr(_union, "CHUNK", chunk)
-    with monkeypatch.context() as patch:
-        patch.setattr(LazyFrames, "read", None)
-        features = union.fit_transform(table)
+    copied = Path(shutil.copy(table["video"][0], tmp_path))
+    table.loc[3, "video"] = str(copied)
+    features = union.fit_transform(table)
     assert features.dtype == np.dtype([("audio", "f4", (64, 50, 3)), ("visual", object)])
     assert [item is None for item in features["visual"]] == [row == 1 for row in range(5)]
     expected = VideoFrameSampler(size=32, duration=1.0).transform(table["video"])
     np.testing.assert_array_equal(features["visual"][4], expected[4])
     assert np.asarray(features["visual"][4]).std() > 0
+    copied.unlink()
+    with pytest.raises(MediaError):
+        np.asarray(features["visual"][3])
 
 
 def test_lazy_frames_go_through_indexing_pickles_and_processes(filmed):
@@ -168,12 +169,11 @@ def _lazy_if_positive(X):
     return frames if X[0, 0] >= 0 else X
 
 
-def test_features_after_lazy_frames_are_refused(monkeypatch):
-    monkeypatch.setattr(_union, "CHUNK", 1)
+def test_features_after_lazy_frames_are_refused():
+    X = np.ones((_union.CHUNK + 1, 2))
+    X[-1] = -1
     with pytest.raises(ValueError, match=r"'visual' returned rows of float32, shape \(2,\)"):
-        ModalityUnion([("visual", FunctionTransformer(_lazy_if_positive))]).fit_transform(
-            np.array([[1.0, 1.0], [-1.0, 1.0]])
-        )
+        ModalityUnion([("visual", FunctionTransformer(_lazy_if_positive))]).fit_transform(X)
 
 
 def test_features_do_not_exist_twice():
@@ -338,8 +338,8 @@ def _wide_if_negative(X):
     return X if X[0, 0] >= 0 else np.hstack([X, X])
 
 
-def test_rows_of_another_shape_in_a_later_part_are_refused(monkeypatch):
-    monkeypatch.setattr(_union, "CHUNK", 2)
-    X = np.array([[1.0], [1.0], [-1.0]])
+def test_rows_of_another_shape_in_a_later_part_are_refused():
+    X = np.ones((_union.CHUNK + 1, 1))
+    X[-1] = -1
     with pytest.raises(ValueError, match=r"'audio' returned rows of float32, shape \(2,\), and"):
         ModalityUnion([("audio", FunctionTransformer(_wide_if_negative))]).fit_transform(X)
