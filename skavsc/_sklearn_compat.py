@@ -9,6 +9,7 @@ from typing import Any
 from sklearn.base import _fit_context
 from sklearn.ensemble._base import _BaseHeterogeneousEnsemble
 from sklearn.model_selection._search import BaseSearchCV
+from sklearn.model_selection._split import GroupsConsumerMixin
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
 from sklearn.utils.metadata_routing import _raise_for_params, _routing_enabled
@@ -33,6 +34,7 @@ def accepts_sample_weight(scorer: Any) -> bool:
 
 __all__ = [
     "BaseSearchCV",
+    "GroupsConsumerMixin",
     "HasMethods",
     "Interval",
     "StrOptions",

@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import has_fit_parameter
 
-from skavsc._sklearn_compat import _routing_enabled, accepts_sample_weight
+from skavsc._sklearn_compat import GroupsConsumerMixin, _routing_enabled, accepts_sample_weight
 
 
 def fit_with_metadata(
@@ -24,8 +24,8 @@ def fit_with_metadata(
 
     To the classifier at the end of a Pipeline they are passed as ``step__groups``. Wrappers
     (searches, calibration, ensembles) pass them by scikit-learn's metadata routing, which is
-    enabled for the fit: every estimator inside that predicts requests what its ``fit`` takes, and
-    scorers that take ``sample_weight`` request it.
+    enabled for the fit: every estimator inside that predicts requests what its ``fit`` takes,
+    scorers that take ``sample_weight`` request it, and splitters request ``groups``.
 
     Parameters
     ----------
@@ -80,8 +80,13 @@ def _request(estimator: Any, names: Iterable[str]) -> None:
     for part in _nested(estimator):
         if isinstance(getattr(part, "scoring", None), str | list | tuple | dict):
             part.scoring = _as_scorers(part.scoring)
+        splitter = getattr(part, "cv", None)
+        if hasattr(splitter, "split") and not _is_known(splitter):
+            part.cv = _Grouped(splitter)
     for part in _nested(estimator):
-        if not hasattr(part, "fit"):  # a scorer or splitter
+        if hasattr(part, "set_split_request") and "groups" in names:
+            part.set_split_request(groups=True)
+        if not hasattr(part, "fit"):
             is_scorer = hasattr(part, "set_score_request")
             if "sample_weight" in names and is_scorer and accepts_sample_weight(part):
                 part.set_score_request(sample_weight=True)
@@ -92,6 +97,26 @@ def _request(estimator: Any, names: Iterable[str]) -> None:
                 known = inspect.signature(request).parameters
                 # Transformers get none, as in a Pipeline without routing.
                 request(**{name: hasattr(part, "predict") for name in names if name in known})
+
+
+def _is_known(splitter: Any) -> bool:
+    """Return whether a splitter is scikit-learn's, or can request groups."""
+    return type(splitter).__module__.startswith("sklearn.") or hasattr(
+        splitter, "set_split_request"
+    )
+
+
+class _Grouped(GroupsConsumerMixin):
+    """Any other splitter, which is given groups, as without metadata routing."""
+
+    def __init__(self, splitter: Any) -> None:
+        self.splitter = splitter
+
+    def split(self, X: Any, y: Any = None, groups: Any = None) -> Any:
+        return self.splitter.split(X, y, groups)
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        return self.splitter.get_n_splits(X, y, groups)
 
 
 def _as_scorers(scoring: Any) -> Any:

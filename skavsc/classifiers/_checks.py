@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.utils.class_weight import compute_sample_weight
 
-from skavsc._clips import rate_of
+from skavsc._clips import grouped_folds, rate_of
 from skavsc._sklearn_compat import _check_sample_weight
 from skavsc.exceptions import MissingClipWarning, MissingModalityError
 from skavsc.training import ClipFeatures
@@ -217,11 +216,10 @@ def hold_out(
     if n_splits >= 2:
         n_splits = min(n_splits, int(np.unique(labels, return_counts=True)[1].max()))
     if n_splits >= 2:
-        folds = StratifiedGroupKFold(n_splits, shuffle=True, random_state=seed % 2**32)
         with warnings.catch_warnings():
             # A class in fewer groups than folds is no fault here: only one fold is used.
             warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-            candidates = list(folds.split(labels, labels, groups))
+            candidates = grouped_folds(n_splits, labels, groups, seed % 2**32)
         n_classes = len(np.unique(labels))
         complete = [split for split in candidates if len(np.unique(labels[split[0]])) == n_classes]
         # Of the folds that leave every class in training, the one that validates most classes.

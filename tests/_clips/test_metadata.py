@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from sklearn import config_context, get_config
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import (
     AdaBoostClassifier,
@@ -18,7 +18,7 @@ from sklearn.ensemble import (
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import make_scorer, matthews_corrcoef
-from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.model_selection import BaseCrossValidator, GridSearchCV, GroupKFold
 from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -102,6 +102,45 @@ def test_a_search_chooses_by_weighted_scores(clips):
     expected = clone(search).fit(X, y, sample_weight=weight)
     for key in ("mean_test_score", "split0_test_score"):
         np.testing.assert_allclose(found.cv_results_[key], expected.cv_results_[key])
+
+
+class HalvesOfGroups(BaseCrossValidator):
+    """A splitter by groups that says nothing of metadata."""
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        return 2
+
+    def _iter_test_masks(self, X=None, y=None, groups=None):
+        yield groups % 2 == 0
+        yield groups % 2 == 1
+
+
+class RequestsUnset(BaseEstimator):
+    """A splitter with parameters, whose request for groups nobody has set."""
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        return 2
+
+    def split(self, X, y, groups=None):
+        yield from HalvesOfGroups().split(X, y, groups)
+
+
+class Plain:
+    """A splitter that is no class of scikit-learn's."""
+
+    get_n_splits = HalvesOfGroups.get_n_splits
+    split = RequestsUnset.split
+
+
+@pytest.mark.parametrize("splitter", [HalvesOfGroups(), RequestsUnset(), Plain()])
+def test_any_splitter_gets_the_groups(splitter, clips):
+    X, y, groups, weight = clips
+    search = GridSearchCV(Recorder(), {"C": [1.0]}, cv=splitter, error_score="raise")
+    found = fit_with_metadata(search, X, y, groups=groups, sample_weight=weight)
+    even = groups % 2 == 0
+    model = LogisticRegression().fit(X[~even], y[~even], weight[~even])
+    expected = model.score(X[even], y[even], weight[even])
+    assert found.cv_results_["split0_test_score"][0] == pytest.approx(expected)
 
 
 def test_nothing_is_asked_of_frozen_estimators(clips):
