@@ -53,8 +53,8 @@ def save(
     Parameters
     ----------
     estimator : estimator
-        A fitted estimator or Pipeline of transformers and the fusion of this package, and of
-        scikit-learn's estimators. Estimators that hold a Keras network are refused.
+        A fitted estimator or Pipeline of this package's and of scikit-learn's estimators. Networks
+        of Keras that are parameters must be paths of ``.keras`` files.
     path : path-like
         The file, by convention ``*.skops``. A file that is there is replaced once the new one is
         complete: if saving fails or is killed, it stays as it is.
@@ -114,8 +114,8 @@ def save(
     for item in objects(estimator):
         if type(item).__module__.split(".")[0] in ("keras", "scikeras"):
             raise ModelFileError(
-                f"the estimator holds a {type(item).__qualname__} of Keras, which model files do "
-                f"not hold; use joblib.dump"
+                f"the estimator holds the {type(item).__qualname__} of Keras {item!r}; save it to a "
+                f".keras file and pass its path in place of it, or use joblib.dump"
             )
         if isinstance(getattr(item, "memory", None), joblib.Memory):
             raise ModelFileError(
@@ -126,6 +126,8 @@ def save(
     content = {"estimator": estimator, "self_test": _self_test(estimator, sample)}
     try:
         skops_file = skops.io.dumps(content)
+    except ModelFileError:
+        raise
     except (TypeError, ValueError, RecursionError) as error:
         raise ModelFileError(f"{type(estimator).__name__} cannot be stored: {error}") from error
     description = _describe(estimator, training, [file for _, file in files.values()])

@@ -18,14 +18,21 @@ from skops.io import get_untrusted_types
 from skavsc.exceptions import ModelFileError, UntrustedTypeError
 from skavsc.persistence._archive import Archive
 
+# It turns its network into JSON and arrays and back, and checks them.
+_KERAS_CLASSIFIER = "skavsc.training._keras_classifier.SegmentKerasClassifier"
 _TREE = "sklearn.tree._tree.Tree"
 
 _OWN = frozenset(
     {
         "skavsc.audio._embedder.AudioEmbedder",
         "skavsc.audio._transformer.GammatoneMelTransformer",
+        "skavsc.classifiers._audio.AudioSceneClassifier",
+        "skavsc.classifiers._secrnn.SECRNNClassifier",
+        "skavsc.classifiers._visual.VisualSceneClassifier",
         "skavsc.evaluation._metrics.macro_log_loss_scorer",
         "skavsc.pooling.TimePooling",
+        "skavsc.training._keras_classifier.OneHotLabels",
+        _KERAS_CLASSIFIER,
         "skavsc.visual._embedder.ImageEmbedder",
         "skavsc.recipes.LocationFolds",
         "skavsc.visual._pixels.PixelEmbedder",
@@ -225,4 +232,7 @@ def objects(root: Any) -> Iterator[Any]:
                 waiting.extend(item.ravel().tolist())
         elif hasattr(item, "__dict__") and not isinstance(item, type):
             yield item
-            waiting.extend(vars(item).values())
+            kind = type(item)
+            closed = kind.__module__.split(".")[0] == "keras"
+            if not closed and f"{kind.__module__}.{kind.__qualname__}" != _KERAS_CLASSIFIER:
+                waiting.extend(vars(item).values())

@@ -29,6 +29,7 @@ from skavsc.training._backend import (
     without_retracing_warning,
 )
 from skavsc.training._fine_tuning import FineTuning, fine_tune
+from skavsc.training._network_state import network_from_state, network_state
 from skavsc.training._prediction import predict_segments
 from skavsc.training._segments import ClipFeatures, TrainingSet
 from skavsc.training._trainer import TrainingOptions, joined_history, train_network
@@ -175,7 +176,25 @@ class SegmentKerasClassifier(KerasClassifier):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Called before its network is loaded, which in a fork would not return.
-        return _unpickled, (type(self),), self.__getstate__()
+        return _unpickled, (type(self),), super().__getstate__()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # For model files, which know JSON and arrays; pickle takes what __reduce__ returns.
+        state = dict(super().__getstate__())
+        model = state.pop("model")
+        network = state.pop("model_", model)
+        for callbacks in ("_fit_callbacks", "_predict_callbacks"):
+            state.pop(callbacks, None)
+        return {**state, "network": network_state(network)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "network" in state:
+            check_process()
+            state = dict(state)
+            network = network_from_state(state.pop("network"))
+            state |= {"model": network, "model_": network}
+            state |= {"_fit_callbacks": [], "_predict_callbacks": []}
+        super().__setstate__(state)
 
 
 def _unpickled(cls: type[SegmentKerasClassifier]) -> SegmentKerasClassifier:

@@ -1,0 +1,142 @@
+"""Classifiers that hold a Keras network, in model files."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import skavsc
+from skavsc.exceptions import ModelFileError
+
+LABELS = ["park", "tram"] * 4
+
+
+def audio_features():
+    return np.random.default_rng(0).standard_normal((8, 64, 50, 3)).astype(np.float32)
+
+
+def visual_features():
+    return np.random.default_rng(0).standard_normal((8, 5, 4)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def audio(tmp_path_factory):
+    path = tmp_path_factory.mktemp("audio") / "model.skops"
+    X = audio_features()
+    model = skavsc.AudioSceneClassifier((4, 4, 4), epochs=1, random_state=0).fit(X, LABELS)
+    skavsc.save(model, path, sample=X[:1])
+    return model, X, path
+
+
+def predicted_elsewhere(path, X, tmp_path):
+    np.save(tmp_path / "X.npy", X)
+    program = (
+        "import sys, numpy as np, skavsc\n"
+        "model = skavsc.load(sys.argv[1], verify=True)\n"
+        "np.save(sys.argv[3], model.predict_proba(np.load(sys.argv[2])))\n"
+    )
+    paths = [str(path), str(tmp_path / "X.npy"), str(tmp_path / "y.npy")]
+    subprocess.run([sys.executable, "-c", program, *paths], check=True)
+    return np.load(tmp_path / "y.npy")
+
+
+def test_equal_in_a_fresh_process(audio, tmp_path):
+    model, X, path = audio
+    assert np.array_equal(predicted_elsewhere(path, X, tmp_path), model.predict_proba(X))
+
+
+def test_training_goes_on(audio):
+    model, X, path = audio
+    loaded = skavsc.load(path)
+    optimizer = loaded.keras_classifier_.model_.optimizer
+    for here, there in zip(
+        optimizer.variables, model.keras_classifier_.model_.optimizer.variables, strict=True
+    ):
+        assert np.array_equal(here.numpy(), there.numpy())
+    steps = int(optimizer.iterations)
+    loaded.partial_fit(X, LABELS)
+    assert int(loaded.keras_classifier_.model_.optimizer.iterations) > steps
+    assert len(loaded.history_["loss"]) == 2
+
+
+def test_visual_classifier(tmp_path):
+    X = visual_features()
+    model = skavsc.VisualSceneClassifier(epochs=1, random_state=0).fit(X, LABELS)
+    skavsc.save(model, tmp_path / "a.skops", sample=X[:1])
+    loaded = skavsc.load(tmp_path / "a.skops", verify=True)
+    assert np.array_equal(loaded.predict_proba(X), model.predict_proba(X))
+
+
+@pytest.mark.slow
+def test_secrnn(tmp_path):
+    X = np.zeros(8, [("audio", "f4", (64, 50, 3)), ("visual", "f4", (5, 4))])
+    X["audio"], X["visual"] = audio_features(), visual_features()
+    model = skavsc.SECRNNClassifier(epochs=1, random_state=0).fit(X, LABELS)
+    skavsc.save(model, tmp_path / "a.skops", sample=X[:1])
+    assert np.array_equal(
+        predicted_elsewhere(tmp_path / "a.skops", X, tmp_path), model.predict_proba(X)
+    )
+
+
+def layer(module, name, config, registered=None):
+    return {
+        "module": module,
+        "class_name": name,
+        "config": config,
+        "registered_name": registered,
+        "name": "evil",
+        "inbound_nodes": [],
+    }
+
+
+NETWORKS = {
+    "lambda layer": layer("keras.layers", "Lambda", {"function": {"class_name": "__lambda__"}}),
+    "function": layer("canary_of_skavsc", "function", "run"),
+    "class from elsewhere": layer("canary_of_skavsc", "Thing", {}),
+    "class under a name of ours": layer("canary_of_skavsc", "Thing", {}, "skavsc>Thing"),
+    "not registered": layer("skavsc.networks._layers", "keras", {}),
+    "saved model": layer("keras.layers", "TFSMLayer", {"filepath": "/tmp"}),
+    "torch module": layer("keras.layers", "TorchModuleWrapper", {"module": "x"}),
+    "vocabulary in a file": layer("keras.layers", "StringLookup", {"vocabulary": "/etc/passwd"}),
+    "other spelling": layer("keras.src.layers.core.lambda_layer", "Lambda", {}),
+    "no module": layer(None, "Lambda", {}),
+    "loader": layer("keras.saving", "load_model", {}),
+    "wide": layer("keras.layers", "Dense", {"units": 10**12}),
+}
+
+
+@pytest.mark.parametrize("part", ["config", "compiled"])
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_hostile_networks(audio, remade, tmp_path, canary, kind, part):
+    if kind == "wide" and part == "compiled":
+        pytest.skip("a compilation has no layers")
+
+    def change(schema, description, members):
+        state = schema["content"]["estimator"]["content"]["content"]["keras_classifier_"]
+        node = state["content"]["content"]["network"]["content"][part]
+        config = json.loads(json.loads(node["content"]))
+        if part == "config":
+            config["config"]["layers"].insert(1, NETWORKS[kind])
+        else:
+            config["loss"] = NETWORKS[kind]
+        node["content"] = json.dumps(json.dumps(config))
+
+    path = tmp_path / "hostile.skops"
+    path.write_bytes(remade(audio[2].read_bytes(), change))
+    with pytest.raises(ModelFileError, match="not known to be safe|no stored array"):
+        skavsc.load(path)
+    assert not canary.exists()
+    assert "canary_of_skavsc" not in sys.modules
+
+
+def test_unsafe_layers_are_refused_when_saved():
+    import keras
+
+    from skavsc.training._network_state import network_state
+
+    network = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x)])
+    network.compile("adam")
+    with pytest.raises(ModelFileError, match=r"keras\.layers\.Lambda"):
+        network_state(network)
