@@ -88,7 +88,7 @@ def save(
 
     Notes
     -----
-    The file is one of skops [1]_ with a description and weights added. Gradient boosting, SVR and
+    The file is one of skops [1]_ with a description and weights added. Gradient boosting, SVR, trees of neighbours and
     some others are read by compiled code without checks and must be named in ``trusted``. Use
     joblib for what model files do not hold, and only load its pickles from those you trust.
 
@@ -114,7 +114,7 @@ def save(
     for item in objects(estimator):
         if type(item).__module__.split(".")[0] in ("keras", "scikeras"):
             raise ModelFileError(
-                f"the estimator holds the {type(item).__qualname__} of Keras {item!r}; save it to a "
+                f"the estimator holds the Keras object {item!r}; save it to a "
                 f".keras file and pass its path in place of it, or use joblib.dump"
             )
         if isinstance(getattr(item, "memory", None), joblib.Memory):

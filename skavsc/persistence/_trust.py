@@ -30,6 +30,7 @@ _OWN = frozenset(
         "skavsc.classifiers._secrnn.SECRNNClassifier",
         "skavsc.classifiers._visual.VisualSceneClassifier",
         "skavsc.evaluation._metrics.macro_log_loss_scorer",
+        "skavsc.evaluation._novelty.SceneNoveltyDetector",
         "skavsc.pooling.TimePooling",
         "skavsc.training._keras_classifier.OneHotLabels",
         _KERAS_CLASSIFIER,

@@ -25,7 +25,7 @@ def visual_features():
 def audio(tmp_path_factory):
     path = tmp_path_factory.mktemp("audio") / "model.skops"
     X = audio_features()
-    model = skavsc.AudioSceneClassifier((4, 4, 4), epochs=1, random_state=0).fit(X, LABELS)
+    model = skavsc.AudioSceneClassifier(filters=(4, 4, 4), epochs=1, random_state=0).fit(X, LABELS)
     skavsc.save(model, path, sample=X[:1])
     return model, X, path
 
@@ -107,12 +107,12 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("part", ["config", "compiled"])
-@pytest.mark.parametrize("kind", NETWORKS)
+@pytest.mark.parametrize(
+    ("kind", "part"),
+    # The width of layers is none of the compilation's.
+    [(k, p) for k in NETWORKS for p in ("config", "compiled") if (k, p) != ("wide", "compiled")],
+)
 def test_hostile_networks(audio, remade, tmp_path, canary, kind, part):
-    if kind == "wide" and part == "compiled":
-        pytest.skip("a compilation has no layers")
-
     def change(schema, description, members):
         state = schema["content"]["estimator"]["content"]["content"]["keras_classifier_"]
         node = state["content"]["content"]["network"]["content"][part]
@@ -125,7 +125,7 @@ def test_hostile_networks(audio, remade, tmp_path, canary, kind, part):
 
     path = tmp_path / "hostile.skops"
     path.write_bytes(remade(audio[2].read_bytes(), change))
-    with pytest.raises(ModelFileError, match="not known to be safe|no stored array"):
+    with pytest.raises(ModelFileError, match=r"not known to be safe|no stored array"):
         skavsc.load(path)
     assert not canary.exists()
     assert "canary_of_skavsc" not in sys.modules

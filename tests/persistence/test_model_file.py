@@ -280,3 +280,17 @@ def test_network_is_named(embedder, tmp_path, monkeypatch):
 def test_card_is_json(good_file, tmp_path):
     (tmp_path / "a.skops").write_bytes(good_file)
     json.dumps(skavsc.model_card(tmp_path / "a.skops").description)
+
+
+def test_every_public_estimator_is_trusted():
+    from sklearn.base import BaseEstimator
+
+    from skavsc.persistence._trust import _is_own_class, _trusted_types
+
+    public = [getattr(skavsc, name) for name in skavsc.__all__]
+    estimators = [
+        item for item in public if isinstance(item, type) and issubclass(item, BaseEstimator)
+    ]
+    assert len(estimators) >= 10
+    names = {f"{item.__module__}.{item.__qualname__}" for item in estimators}
+    assert {name for name in names - _trusted_types() if not _is_own_class(name)} == set()
