@@ -88,9 +88,10 @@ def save(
 
     Notes
     -----
-    The file is one of skops [1]_ with a description and weights added. Gradient boosting, SVR, trees of neighbours and
-    some others are read by compiled code without checks and must be named in ``trusted``. Use
-    joblib for what model files do not hold, and only load its pickles from those you trust.
+    The file is one of skops [1]_ with a description and weights added. Gradient boosting, SVR,
+    trees of neighbours and some others are read by compiled code without checks and must be named
+    in ``trusted``. Use joblib for what model files do not hold, and only load its pickles from
+    those you trust.
 
     References
     ----------
