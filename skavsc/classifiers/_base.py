@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
-from collections.abc import Sequence
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import ClassifierMixin, clone
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skavsc._clips import check_groups, check_labels
 from skavsc._sklearn_compat import Interval, StrOptions, _fit_context
+from skavsc.classifiers._augmented import AugmentedEstimator
 from skavsc.classifiers._checks import (
     check_weights,
     hold_out,
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from skavsc.training import FineTuning
 
 
-class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
+class SceneClassifier(ClassifierMixin, AugmentedEstimator, metaclass=ABCMeta):
     """Base of the classifiers that train a Keras network on random segments of clips."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -54,7 +53,6 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         "verbose": ["verbose"],
     }
 
-    augmentation: Sequence[Augmentation] | str
     #: The modality of X that the classifier takes, "audio" or "visual"; None for all of X.
     modality: ClassVar[str | None]
     # What the network is called in messages.
@@ -69,10 +67,6 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
     @abstractmethod
     def _build_network(self, training_set: TrainingSet) -> keras.Model:
         """Build the network for these clips, not compiled."""
-
-    def _published_augmentation(self) -> list[Augmentation]:
-        """Return the augmentations of the published system."""
-        return []
 
     def _fine_tuning(self) -> FineTuning | None:
         """Return the last stage of training, where there is one."""
@@ -262,6 +256,8 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
             If a clip has no whole second to predict from.
         """
         check_is_fitted(self)
+        from skavsc.training import average_segments
+
         features = self._features(X, reset=False)
         segments = self.keras_classifier_.predict_segments(features, self.starts_per_second)
         present: NDArray[np.bool_] = np.any(~np.isnan(segments[..., 0]), axis=1)
@@ -294,97 +290,6 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         """The loss and accuracy after each epoch, in training and validation."""
         check_is_fitted(self)
         return self.keras_classifier_.history_
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to return those of nested objects too, such as
-            ``augmentation__mixup__alpha``.
-
-        Returns
-        -------
-        dict of str to any
-            The values by name.
-        """
-        params = super().get_params(deep)
-        if deep:
-            for name, augmentation in self._named_augmentation().items():
-                for key, value in augmentation.get_params().items():
-                    params[f"augmentation__{name}__{key}"] = value
-        return params
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters.
-
-        Parameters
-        ----------
-        **params : objects
-            The values by name; names may be nested, such as ``augmentation__mixup__alpha``.
-
-        Returns
-        -------
-        object
-            This classifier.
-
-        Raises
-        ------
-        ValueError
-            If there is no such parameter.
-        """
-        nested = {key: params.pop(key) for key in list(params) if key.startswith("augmentation__")}
-        super().set_params(**params)
-        if nested:
-            named = self._named_augmentation()
-            if self.augmentation == "published":
-                self.augmentation = list(named.values())
-            for key, value in nested.items():
-                name, _, parameter = key.removeprefix("augmentation__").partition("__")
-                if name not in named or not parameter:
-                    raise ValueError(
-                        f"Invalid parameter {key!r} for estimator {self}: its augmentations are "
-                        f"{list(named)}"
-                    )
-                named[name].set_params(**{parameter: value})
-        return self
-
-    def _augmentation_steps(self) -> list[Any]:
-        if isinstance(self.augmentation, list | tuple):
-            return list(self.augmentation)
-        # What is neither is refused in fit.
-        return self._published_augmentation()
-
-    def _named_augmentation(self) -> dict[str, Augmentation]:
-        """Return the augmentations by the lower-case names of their classes."""
-        steps = [step for step in self._augmentation_steps() if isinstance(step, Augmentation)]
-        names = [type(step).__name__.lower() for step in steps]
-        return {
-            name if names.count(name) == 1 else f"{name}-{names[: index + 1].count(name)}": step
-            for index, (name, step) in enumerate(zip(names, steps, strict=True))
-        }
-
-    def _check_augmentation(self, features: ClipFeatures) -> None:
-        """Raise if an augmentation would change nothing, or does not fit the features."""
-        shapes = {name: part.segment_shape for name, part in features.modalities.items()}
-        for step in self._augmentation_steps():
-            if not isinstance(step, Augmentation):
-                raise TypeError(
-                    f"augmentation holds {step!r}; each must be a "
-                    "skavsc.training.augmentation.Augmentation"
-                )
-            if step.modality not in (None, *shapes):
-                raise ValueError(
-                    f"augmentation holds {step!r}, which changes the modality {step.modality!r}; "
-                    f"{type(self).__name__} takes {' and '.join(shapes)}"
-                )
-            if step.on_frames and getattr(self, "fine_tune", None) != "all":
-                raise ValueError(
-                    f"augmentation holds {step!r}, which changes frames; only "
-                    'fine_tune="all" trains on frames'
-                )
-            step.check(shapes)
 
     def _validation_clips(self, given: Any, classes: NDArray[Any]) -> LabelledClips:
         if not isinstance(given, tuple | list) or len(given) != 2:
@@ -486,25 +391,3 @@ class SceneClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         tags.input_tags.three_d_array = True
         tags.input_tags.allow_nan = True
         return tags
-
-
-def average_segments(segments: NDArray[np.float32], clip_average: str) -> NDArray[np.float32]:
-    """Average the probabilities of the segments of each clip that are not NaN.
-
-    Parameters
-    ----------
-    segments : ndarray of shape (n_clips, n_segments, n_classes)
-        The probabilities.
-    clip_average : {"arithmetic", "geometric"}
-        Which mean.
-
-    Returns
-    -------
-    ndarray of shape (n_clips, n_classes), float32
-        The probabilities of the clips.
-    """
-    if clip_average == "arithmetic":
-        return np.nanmean(segments, axis=1)
-    # A class that one segment rules out stays possible, and logarithms finite.
-    logarithms = np.log(np.maximum(segments, np.finfo(np.float32).tiny))
-    return softmax(np.nanmean(logarithms, axis=1), axis=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Sequence
 from numbers import Integral, Real
@@ -10,8 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import joblib
 import numpy as np
-from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -22,6 +19,7 @@ from skavsc.classifiers._checks import require_aligned, require_fields
 from skavsc.classifiers._docs import fill_docstring
 from skavsc.classifiers._frames import FrameClassifier
 from skavsc.classifiers._memory import require_fixed_seed, train_or_recall
+from skavsc.classifiers._subclassifiers import subclassifier
 from skavsc.classifiers._visual import VisualSceneClassifier
 from skavsc.training import ClipFeatures, TrainingSet
 from skavsc.training.augmentation import Augmentation, ModalityDropout
@@ -29,19 +27,6 @@ from skavsc.visual import ImageEmbedder
 
 if TYPE_CHECKING:
     import keras
-
-# Parameters of the subclassifiers that the framework decides for all of its stages.
-_OF_THE_FRAMEWORK = (
-    "class_weight",
-    "clip_average",
-    "embedder",
-    "fine_tune",
-    "fine_tune_learning_rate",
-    "random_state",
-    "starts_per_second",
-    "validation_fraction",
-    "warm_start",
-)
 
 
 @fill_docstring
@@ -322,8 +307,8 @@ class SECRNNClassifier(FrameClassifier):
         """Make the subclassifiers, those that are given as copies."""
         if self.memory is not None:
             require_fixed_seed(self.random_state, self.memory)
-        self.audio_ = self._subclassifier("audio", self.audio, AudioSceneClassifier)
-        self.visual_ = self._subclassifier("visual", self.visual, VisualSceneClassifier)
+        self.audio_ = subclassifier("audio", self.audio, AudioSceneClassifier, self.verbose)
+        self.visual_ = subclassifier("visual", self.visual, VisualSceneClassifier, self.verbose)
         super()._begin(X)
         own = getattr(self.visual_, "embedder_", None)
         if own and self.embedder and own.digest_ != self.embedder_.digest_:
@@ -332,32 +317,6 @@ class SECRNNClassifier(FrameClassifier):
                 "embeddings of another one; pass "
                 "embedder=FrozenEstimator(fitted_visual_classifier.embedder_) to use that"
             )
-
-    def _subclassifier(self, name: str, given: Any, kind: type[SceneClassifier]) -> Any:
-        """Return a subclassifier to be fitted, or the fitted one inside a FrozenEstimator."""
-        if isinstance(given, FrozenEstimator):
-            try:
-                check_is_fitted(given.estimator)
-            except NotFittedError as error:
-                raise NotFittedError(
-                    f"{name} is a FrozenEstimator of a {type(given.estimator).__name__} that is "
-                    "not fitted; fit that first, or pass it without FrozenEstimator to have it "
-                    "fitted"
-                ) from error
-            return given.estimator
-        classifier = kind(verbose=self.verbose) if given is None else clone(given)
-        classifier._validate_params()
-        defaults = inspect.signature(kind).parameters
-        for parameter in set(_OF_THE_FRAMEWORK) & set(defaults):
-            value, default = getattr(classifier, parameter), defaults[parameter].default
-            if value is not default and value != default:
-                raise ValueError(
-                    f"{name}__{parameter}={value!r} has no effect in a SECRNNClassifier, which "
-                    f"decides it for all stages: set {parameter} of the SECRNNClassifier itself, "
-                    f"or fit the {kind.__name__} alone before and pass "
-                    f"{name}=FrozenEstimator(fitted)"
-                )
-        return classifier
 
     def _train(
         self,

@@ -4,6 +4,7 @@ from ._fine_tuning import FineTuning as FineTuning
 from ._fine_tuning import copied as copied
 from ._keras_classifier import SegmentKerasClassifier as SegmentKerasClassifier
 from ._optimizer import Adam as Adam
+from ._prediction import average_segments as average_segments
 from ._segments import ClipFeatures as ClipFeatures
 from ._segments import LabelledClips as LabelledClips
 from ._segments import ModalityFeatures as ModalityFeatures

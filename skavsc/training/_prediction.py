@@ -7,6 +7,7 @@ from contextlib import nullcontext
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from skavsc.training._backend import ONE_AT_A_TIME, check_process, without_retracing_warning
 from skavsc.training._batches import network_inputs
@@ -58,3 +59,25 @@ def predict_segments(
             predicted = network.predict_on_batch(network_inputs(inputs))
         probabilities[clips[part], numbers[part]] = predicted[:n_segments]
     return probabilities
+
+
+def average_segments(segments: NDArray[np.float32], clip_average: str) -> NDArray[np.float32]:
+    """Average the probabilities of the segments of each clip that are not NaN.
+
+    Parameters
+    ----------
+    segments : ndarray of shape (n_clips, n_segments, n_classes)
+        The probabilities.
+    clip_average : {"arithmetic", "geometric"}
+        Which mean.
+
+    Returns
+    -------
+    ndarray of shape (n_clips, n_classes), float32
+        The probabilities of the clips.
+    """
+    if clip_average == "arithmetic":
+        return np.nanmean(segments, axis=1)
+    # A class that one segment rules out stays possible, and logarithms finite.
+    logarithms = np.log(np.maximum(segments, np.finfo(np.float32).tiny))
+    return softmax(np.nanmean(logarithms, axis=1), axis=1)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from skavsc._sklearn_compat import Interval, StrOptions
+from skavsc.training._blocks import each, mix, mix_power, runs, scale_blocks
 
 __all__ = [
     "Augmentation",
@@ -244,8 +245,8 @@ class SpecAugment(Augmentation):
         """Return the masked batch."""
         blocks = batch.inputs["audio"]
         n_examples, n_bands, n_frames, _ = blocks.shape
-        frames = _runs(rng, n_examples, n_frames, self.time_mask)
-        bands = _runs(rng, n_examples, n_bands, self.frequency_mask)
+        frames = runs(rng, n_examples, n_frames, self.time_mask)
+        bands = runs(rng, n_examples, n_bands, self.frequency_mask)
         masked = bands[:, :, None, None] | frames[:, None, :, None]
         means = blocks.mean(axis=(1, 2), keepdims=True)
         return batch.with_input("audio", np.where(masked, means, blocks))
@@ -307,11 +308,6 @@ class HorizontalFlip(Augmentation):
     ----------
     probability : float, default=0.5
         Probability that an example is flipped, in [0, 1].
-
-    Examples
-    --------
-    >>> HorizontalFlip(probability=0.3)
-    HorizontalFlip(probability=0.3)
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -326,7 +322,7 @@ class HorizontalFlip(Augmentation):
     def __call__(self, batch: Batch, rng: np.random.Generator) -> Batch:
         """Return the batch with some examples flipped."""
         frames = batch.inputs["visual"]
-        flipped = _each(rng.random(len(frames)) < self.probability, frames)
+        flipped = each(rng.random(len(frames)) < self.probability, frames)
         return batch.with_input("visual", np.where(flipped, frames[..., ::-1, :], frames))
 
 
@@ -340,11 +336,6 @@ class Brightness(Augmentation):
     ----------
     limit : float, default=0.2
         The factor is uniformly distributed within 1 +/- limit, in [0, 1].
-
-    Examples
-    --------
-    >>> Brightness(limit=0.3)
-    Brightness(limit=0.3)
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -360,7 +351,7 @@ class Brightness(Augmentation):
         """Return the batch made brighter or darker."""
         frames = batch.inputs["visual"]
         factors = rng.uniform(1 - self.limit, 1 + self.limit, size=len(frames))
-        brighter = np.minimum(_each(factors.astype(frames.dtype), frames) * frames, 255)
+        brighter = np.minimum(each(factors.astype(frames.dtype), frames) * frames, 255)
         # Negative frames stand for missing ones.
         return batch.with_input("visual", np.where(frames >= 0, brighter, frames))
 
@@ -376,11 +367,6 @@ class ModalityDropout(Augmentation):
     ----------
     rate : float, default=0.3
         Probability that an example loses one of its modalities, each of them alike, in [0, 1).
-
-    Examples
-    --------
-    >>> ModalityDropout(rate=0.5)
-    ModalityDropout(rate=0.5)
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -399,100 +385,8 @@ class ModalityDropout(Augmentation):
         inputs = {
             # Frames have five axes, embeddings three.
             name: np.where(
-                _each(lost == index, values), np.float32(-1 if values.ndim == 5 else 0), values
+                each(lost == index, values), np.float32(-1 if values.ndim == 5 else 0), values
             )
             for index, (name, values) in enumerate(batch.inputs.items())
         }
         return replace(batch, inputs=inputs)
-
-
-def scale_blocks(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scale each block to [-1, 1] as the first layer of the audio network does.
-
-    Parameters
-    ----------
-    blocks : ndarray of shape (n_examples, ...)
-        The blocks.
-
-    Returns
-    -------
-    ndarray of the shape of blocks, float32
-        The scaled blocks; a constant one is 0.
-    """
-    axes = tuple(range(1, blocks.ndim))
-    low = blocks.min(axis=axes, keepdims=True)
-    extent = blocks.max(axis=axes, keepdims=True) - low
-    # In place: a batch is larger than the caches.
-    scaled = (blocks - low).astype(np.float32, copy=False)
-    scaled *= 2
-    scaled /= np.where(extent > 0, extent, 1)
-    scaled -= 1
-    scaled[extent.ravel() == 0] = 0
-    return scaled
-
-
-def mix(values: NDArray[Any], partners: NDArray[np.intp], share: NDArray[Any]) -> NDArray[Any]:
-    """Mix each example with its partner.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_examples, ...)
-        The examples.
-    partners : ndarray of shape (n_examples,), int
-        The example that each is mixed with.
-    share : ndarray of shape (n_examples,)
-        The weight of the example itself, in [0, 1]; the rest is the partner's.
-
-    Returns
-    -------
-    ndarray of the shape of values
-        The mixtures.
-    """
-    share = _each(share, values).astype(values.dtype)
-    mixture = values[partners]
-    mixture *= 1 - share
-    mixture += share * values
-    return mixture
-
-
-def mix_power(
-    blocks: NDArray[np.float32], partners: NDArray[np.intp], share: NDArray[Any]
-) -> NDArray[np.float32]:
-    """Mix each block with its partner as two sounds that are heard at once.
-
-    Both are brought to the same mean power, and their amplitudes are weighted by the shares;
-    powers of independent sounds add up.
-
-    Parameters
-    ----------
-    blocks : ndarray of shape (n_examples, n_bands, n_frames, n_channels)
-        In dB.
-    partners : ndarray of shape (n_examples,), int
-        The block that each is mixed with.
-    share : ndarray of shape (n_examples,)
-        The weight of the block itself, in [0, 1]; the rest is the partner's.
-
-    Returns
-    -------
-    ndarray of the shape of blocks, float32
-        In dB, of mean power about 1.
-    """
-    power = 10 ** (np.asarray(blocks, dtype=np.float64) / 10)
-    power /= power.mean(axis=(1, 2, 3), keepdims=True)
-    own, other = _each(share**2, blocks), _each((1 - share) ** 2, blocks)
-    mixture = (own * power + other * power[partners]) / (own + other)
-    return (10 * np.log10(mixture)).astype(np.float32)
-
-
-def _each(values: NDArray[Any], blocks: NDArray[Any]) -> NDArray[Any]:
-    """Reshape one value an example to broadcast over the blocks."""
-    return values.reshape(-1, *[1] * (blocks.ndim - 1))
-
-
-def _runs(rng: np.random.Generator, n: int, length: int, longest: int) -> NDArray[np.bool_]:
-    """Mark one run of up to ``longest`` in each of n rows of ``length``."""
-    widths = rng.integers(longest, size=n, endpoint=True)
-    starts = rng.integers(length - widths, endpoint=True)
-    positions = np.arange(length)
-    after_start: NDArray[np.bool_] = positions >= starts[:, None]
-    return after_start & (positions < (starts + widths)[:, None])

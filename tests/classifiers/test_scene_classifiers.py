@@ -18,8 +18,8 @@ from sklearn.model_selection import (
     cross_validate,
 )
 
-from skavsc.classifiers._base import average_segments
 from skavsc.exceptions import MissingClipWarning, MissingModalityError
+from skavsc.training import average_segments
 from skavsc.training.augmentation import FilterAugment
 
 NAMES = ["audio", "visual", "both"]
