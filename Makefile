@@ -31,9 +31,11 @@ lint: $(VENV)/.test
 	$(BIN)/numpydoc lint $$(git ls-files 'skavsc/*.py')
 
 docs: $(VENV)/.test  ## the documentation, with the gallery executed, in docs/_build
+	rm -rf docs/api docs/gallery
 	TF_CPP_MIN_LOG_LEVEL=3 $(SPHINX) docs docs/_build
 
 docs-quick: $(VENV)/.test  ## the same without executing the gallery
+	rm -rf docs/api docs/gallery
 	TF_CPP_MIN_LOG_LEVEL=3 SKAVSC_DOCS_GALLERY=0 $(SPHINX) docs docs/_build
 
 test: lint docs-quick test-jax  ## linters and all tests but the slow ones
