@@ -9,12 +9,16 @@ from pathlib import Path
 import joblib
 import numpy as np
 
-from skavsc._full_demo import last_locations, predict_in_fresh_process
-from skavsc.datasets import make_scenes
+from skavsc._full_demo import (
+    DURATION,
+    N_FOLDS,
+    N_SCENES,
+    predict_in_fresh_process,
+    render_scenes,
+)
 from skavsc.evaluation import SceneReport, cross_validate_scenes
 from skavsc.recipes import LocationFolds, make_scene_classifier
 
-N_SCENES, N_LOCATIONS, CLIPS_PER_LOCATION, DURATION, N_FOLDS = 4, 7, 3, 3.0, 3
 ROWS = {"sound": ["audio"], "picture": ["visual"], "both": ["audio", "visual"]}
 
 
@@ -39,20 +43,8 @@ def run_demo(
     """
     directory = Path(directory)
     started = time.perf_counter()
-    say(f"1. Rendering {N_SCENES} scenes at {N_LOCATIONS} locations each, as wav and mp4 files")
-    scenes = make_scenes(
-        directory / "scenes",
-        N_SCENES,
-        N_LOCATIONS,
-        CLIPS_PER_LOCATION,
-        duration=DURATION,
-        size=(160, 120),
-        n_jobs=-1,
-        verbose=verbose,
-    )
-    unseen = last_locations(scenes.X, scenes.y)
+    scenes, unseen = render_scenes(directory, say, verbose)
     X, y, groups = scenes.X[~unseen], scenes.y[~unseen], scenes.groups[~unseen]
-    say(f"   {len(X)} clips of {DURATION:g} s to learn from; {unseen.sum()} are kept unseen")
 
     say(f"2. Features, and {N_FOLDS} folds with whole locations held out")
     say(f"   {'':10}{'accuracy %':>12}{'macro log loss':>17}")

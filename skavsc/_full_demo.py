@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import Pipeline
+from sklearn.utils import Bunch
 
 from skavsc.audio import GammatoneMelTransformer
 from skavsc.classifiers import AudioSceneClassifier, SECRNNClassifier, VisualSceneClassifier
@@ -105,19 +106,8 @@ def run_full_demo(
     if weights is not None:
         # Now, and not after minutes of rendering.
         find_weights("vgg16", weights)
-    say(f"1. Rendering {N_SCENES} scenes at {N_LOCATIONS} locations each, as wav and mp4 files")
-    scenes = make_scenes(
-        directory / "scenes",
-        N_SCENES,
-        N_LOCATIONS,
-        CLIPS_PER_LOCATION,
-        duration=DURATION,
-        size=(160, 120),
-        n_jobs=-1,
-    )
-    unseen = last_locations(scenes.X, scenes.y)
+    scenes, unseen = render_scenes(directory, say, verbose)
     X, y, groups = scenes.X[~unseen], scenes.y[~unseen], scenes.groups[~unseen]
-    say(f"   {len(X)} clips of {DURATION:g} s to learn from; {unseen.sum()} are kept unseen")
 
     say("2. Turning the files into features: gammatone and log-mel, and VGG16 on frames")
     features = _features(X, weights, verbose)
@@ -164,7 +154,28 @@ def run_full_demo(
     return table
 
 
-def last_locations(X: pd.DataFrame, y: NDArray[Any]) -> NDArray[np.bool_]:
+def render_scenes(
+    directory: Path, say: Callable[[str], None], verbose: int
+) -> tuple[Bunch, NDArray[np.bool_]]:
+    """Render the scenes, and return them and which clips are kept unseen."""
+    say(f"1. Rendering {N_SCENES} scenes at {N_LOCATIONS} locations each, as wav and mp4 files")
+    scenes = make_scenes(
+        directory / "scenes",
+        N_SCENES,
+        N_LOCATIONS,
+        CLIPS_PER_LOCATION,
+        duration=DURATION,
+        size=(160, 120),
+        n_jobs=-1,
+        verbose=verbose,
+    )
+    unseen = _last_locations(scenes.X, scenes.y)
+    n_known = np.count_nonzero(~unseen)
+    say(f"   {n_known} clips of {DURATION:g} s to learn from; {unseen.sum()} are kept unseen")
+    return scenes, unseen
+
+
+def _last_locations(X: pd.DataFrame, y: NDArray[Any]) -> NDArray[np.bool_]:
     """Tell which clips are of the last location of their scene."""
     number = X["location"].astype(int).to_numpy()
     last = pd.Series(number).groupby(y).transform("max").to_numpy()

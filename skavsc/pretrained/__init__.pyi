@@ -1,3 +1,7 @@
+from ._download import cache_folder as cache_folder
+from ._download import find_weights as find_weights
+from ._download import published_names as published_names
+from ._download import sha256_of as sha256_of
 from ._keras import ARCHITECTURES as ARCHITECTURES
 from ._keras import KerasNetwork as KerasNetwork
 from ._keras import choose_runtime as choose_runtime
@@ -11,9 +15,5 @@ from ._network import labels_of as labels_of
 from ._network import open_file as open_file
 from ._registry import REGISTRY as REGISTRY
 from ._registry import PublishedModel as PublishedModel
-from ._registry import cache_folder as cache_folder
-from ._registry import find_weights as find_weights
-from ._registry import published_names as published_names
-from ._registry import sha256_of as sha256_of
 from ._runtimes import Compiled as Compiled
 from ._runtimes import installed_runtimes as installed_runtimes

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skavsc.exceptions import ModelError
+from skavsc.pretrained._download import find_weights
 from skavsc.pretrained._network import FrozenNetwork, Tensor, only_input
-from skavsc.pretrained._registry import find_weights
 from skavsc.pretrained._runtimes import (
     Compiled,
     check_runtime,

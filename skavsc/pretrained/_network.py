@@ -13,14 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skavsc.exceptions import ModelError, WeightsError, WeightsNotFoundError
+from skavsc.pretrained._download import fetch, sha256_of
 from skavsc.pretrained._registry import (
     REGISTRY,
     ModelFile,
     PublishedModel,
     class_names,
-    fetch,
     known_file,
-    sha256_of,
 )
 
 

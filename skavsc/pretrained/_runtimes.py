@@ -18,8 +18,8 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
+from skavsc.pretrained._download import cache_folder
 from skavsc.pretrained._graph import onnx_graph
-from skavsc.pretrained._registry import cache_folder
 
 Batch = NDArray[np.float32]
 Compiled = Callable[[Batch], Batch]

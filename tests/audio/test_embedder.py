@@ -23,10 +23,10 @@ MODELS = Path(__file__).resolve().parents[3] / "shared" / "models"
 WINDOW, RATE = 400, 8000
 
 
-def write_onnx(path, nodes, takes, gives, initializers=()):
+def write_onnx(path, nodes, takes, gives):
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, takes)]
     outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, gives)]
-    graph = helper.make_graph(nodes, "model", inputs, outputs, list(initializers))
+    graph = helper.make_graph(nodes, "model", inputs, outputs)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     model.ir_version = 9
     onnx.save(model, path)
@@ -36,7 +36,6 @@ def write_onnx(path, nodes, takes, gives, initializers=()):
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """A network without batch axis that gives mean, largest and smallest sample of a window."""
-    shape = helper.make_tensor("shape", TensorProto.INT64, [1], [1])
     nodes = [
         helper.make_node("ReduceMean", ["x"], ["mean"], keepdims=1),
         helper.make_node("ReduceMax", ["x"], ["max"], keepdims=1),
@@ -44,7 +43,7 @@ def model(tmp_path_factory):
         helper.make_node("Concat", ["mean", "max", "min"], ["y"], axis=0),
     ]
     path = tmp_path_factory.mktemp("model") / "levels.onnx"
-    return write_onnx(path, nodes, [WINDOW], [3], [shape])
+    return write_onnx(path, nodes, [WINDOW], [3])
 
 
 def embedder(model, **params):
