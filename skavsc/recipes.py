@@ -287,7 +287,6 @@ def _classifier(
         [(name, branch) for name in modalities],
         cv=LocationFolds(5, random_state=random_state),
         n_jobs=n_jobs,
-        verbose=verbose,
     )
 
 

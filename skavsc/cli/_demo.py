@@ -2,6 +2,8 @@
 
 import click
 
+from skavsc.cli._common import progress
+
 
 @click.command()
 @click.option("--directory", default="skavsc-demo", show_default=True, type=click.Path())
@@ -16,6 +18,8 @@ def demo(directory: str, full: bool, weights: str | None, quiet: bool) -> None:
     from skavsc._full_demo import run_full_demo
 
     if full:
-        run_full_demo(directory, weights=weights, say=click.echo, verbose=not quiet)
+        run_full_demo(
+            directory, weights=weights, say=click.echo, verbose=0 if quiet else progress()
+        )
     else:
-        run_demo(directory, say=click.echo, verbose=not quiet)
+        run_demo(directory, say=click.echo, verbose=0 if quiet else progress())
