@@ -19,7 +19,7 @@ from skavsc._full_demo import (
 from skavsc.evaluation import SceneReport, cross_validate_scenes
 from skavsc.recipes import LocationFolds, make_scene_classifier
 
-ROWS = {"sound": ["audio"], "picture": ["visual"], "both": ["audio", "visual"]}
+ROWS = {"sound": ["audio"], "picture": ["visual"], "sound and picture": ["audio", "visual"]}
 
 
 def run_demo(
@@ -39,7 +39,7 @@ def run_demo(
     Returns
     -------
     dict of str to SceneReport
-        The reports of sound, of picture and of both.
+        The reports of sound, of picture and of both together.
     """
     directory = Path(directory)
     started = time.perf_counter()
@@ -47,7 +47,7 @@ def run_demo(
     X, y, groups = scenes.X[~unseen], scenes.y[~unseen], scenes.groups[~unseen]
 
     say(f"2. Features, and {N_FOLDS} folds with whole locations held out")
-    say(f"   {'':10}{'accuracy %':>12}{'macro log loss':>17}")
+    say(f"   {'':18}{'accuracy %':>12}{'macro log loss':>17}")
     reports: dict[str, SceneReport] = {}
     for name, modalities in ROWS.items():
         pipeline = make_scene_classifier(
@@ -71,9 +71,9 @@ def run_demo(
             name=name,
         )
         clips = report.summary().loc["clips"]
-        say(f"   {name:10}{100 * clips['accuracy']:12.1f}{clips['macro_log_loss']:17.3f}")
-    say(f"   {'guessing':10}{100 / N_SCENES:12.1f}{np.log(N_SCENES):17.3f}")
-    page = reports["both"].to_html(directory / "report.html")
+        say(f"   {name:18}{100 * clips['accuracy']:12.1f}{clips['macro_log_loss']:17.3f}")
+    say(f"   {'guessing':18}{100 / N_SCENES:12.1f}{np.log(N_SCENES):17.3f}")
+    page = reports["sound and picture"].to_html(directory / "report.html")
     say(f"   report: {page}")
 
     say(f"3. Training on all {len(X)} clips")

@@ -150,7 +150,13 @@ def test_models_and_check(capsys):
 def test_demo_ends_with_a_report_and_a_model(tmp_path, capsys):
     assert main(["demo", "--directory", str(tmp_path), "--quiet"]) == 0
     shown = capsys.readouterr().out
-    for part in ("1. Rendering 4 scenes", "both", "report.html", "<- true", "Next, with your own"):
+    for part in (
+        "1. Rendering 4 scenes",
+        "sound and picture",
+        "report.html",
+        "<- true",
+        "Next, with your own",
+    ):
         assert part in shown
     assert joblib.load(tmp_path / "model.joblib").predict_proba is not None
     assert (tmp_path / "report.html").stat().st_size > 10_000
