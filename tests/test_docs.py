@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-GUIDE = Path(__file__).parents[1] / "docs" / "guide"
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 def code_of(page):
@@ -15,14 +15,24 @@ def code_of(page):
     )
 
 
-PAGES = [page for page in sorted(GUIDE.glob("*.md")) if code_of(page)]
+PAGES = [
+    page
+    for page in [DOCS / "getting_started.md", *sorted((DOCS / "guide").glob("*.md"))]
+    if code_of(page)
+]
 
 
 def test_there_is_code_to_run():
-    assert len(PAGES) > 3
+    assert len(PAGES) > 8
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The folder of all pages, which share their scenes and features."""
+    return tmp_path_factory.mktemp("guide")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_code_runs(page, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_code_runs(page, folder, monkeypatch):
+    monkeypatch.chdir(folder)
     exec(compile(code_of(page), str(page), "exec"), {"__name__": "__main__"})
