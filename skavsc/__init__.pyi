@@ -15,6 +15,7 @@ from . import visual as visual
 from .audio import AudioEmbedder as AudioEmbedder
 from .audio import GammatoneMelTransformer as GammatoneMelTransformer
 from .classifiers import AudioSceneClassifier as AudioSceneClassifier
+from .classifiers import EmbeddingSceneClassifier as EmbeddingSceneClassifier
 from .classifiers import SECRNNClassifier as SECRNNClassifier
 from .classifiers import VisualSceneClassifier as VisualSceneClassifier
 from .datasets import load_clip_folder as load_clip_folder

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from skavsc._clips import ClipCache, map_clips
+from skavsc._clips import ClipCache, map_clips, with_rate
 from skavsc._sklearn_compat import HasMethods, Interval, StrOptions, _fit_context
 from skavsc.audio._sound_windows import SoundEmbedding, SoundWindows, embeddings
 from skavsc.audio._transformer import _sources
@@ -257,7 +257,7 @@ class AudioEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                 "front_end": None if self.front_end is None else joblib.hash(self.front_end),
             }
             cache = ClipCache(location, "sound-embedding", _VERSION, params)
-        return map_clips(
+        features = map_clips(
             # A Keras model stays in this process, while sound is read ahead in threads.
             extract if meant.is_file else extract.embed,
             _sources(X),
@@ -270,6 +270,7 @@ class AudioEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             mmap_mode=self.mmap_mode,
             description="embedding sound",
         )
+        return with_rate(features, self.steps_per_second_)
 
     def _opened(self, meant: Any, digest: str | None = None) -> FrozenNetwork:
         if meant.is_file:

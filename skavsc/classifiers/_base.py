@@ -54,7 +54,7 @@ class SceneClassifier(ClassifierMixin, AugmentedEstimator, metaclass=ABCMeta):
     }
 
     #: The modality of X that the classifier takes, "audio" or "visual"; None for all of X.
-    modality: ClassVar[str | None]
+    modality: str | None
     # What the network is called in messages.
     _label: ClassVar[str]
     # The parameters that are built into a network, besides those that all have.

@@ -22,6 +22,7 @@ def check_features(
     *,
     segment_frames: int,
     known: tuple[int, ...] | None,
+    parameter: str = "segment_frames",
 ) -> NDArray[Any]:
     """Return one modality's features as an array with the expected axes.
 
@@ -37,6 +38,8 @@ def check_features(
         Number of frames of a segment, which there must be at least.
     known : tuple of int or None
         The shape at fit; all axes but the first and that of frames must agree with it.
+    parameter : str, default="segment_frames"
+        What the classifier calls ``segment_frames``.
 
     Returns
     -------
@@ -52,7 +55,7 @@ def check_features(
     X = np.asanyarray(X)
     if X.dtype.kind not in "fiu":
         remedy = "put a transformer in front that turns clips into features"
-        if field == "visual":
+        if field == "visual" and parameter == "segment_frames":
             remedy += " (of frames: a VGGPlacesEmbedder), or pass one as embedder="
         raise ValueError(
             f"{field} features must be numbers, got an array of dtype {X.dtype}; {remedy}"
@@ -67,15 +70,15 @@ def check_features(
     rate = rate_of(X)
     if rate is not None and round(rate) != segment_frames:
         raise ValueError(
-            f"the {field} features have {rate:g} frames a second, so that "
-            f"segment_frames={segment_frames} is not one second; set segment_frames={round(rate)} "
+            f"the {field} features have {rate:g} {axes[-2]} a second, so that "
+            f"{parameter}={segment_frames} is not one second; set {parameter}={round(rate)} "
             "of the classifier, or extract features of that rate"
         )
     frames = len(axes) - 2
     if X.shape[frames] < segment_frames:
         raise ValueError(
-            f"{field} features have {X.shape[frames]} frames on axis {frames}, fewer than the "
-            f"segment_frames={segment_frames} of one second"
+            f"{field} features have {X.shape[frames]} {axes[frames]} on axis {frames}, fewer than "
+            f"the {parameter}={segment_frames} of one second"
         )
     if known is not None:
         for axis in set(range(1, len(axes))) - {frames}:

@@ -27,6 +27,7 @@ _OWN = frozenset(
         "skavsc.audio._embedder.AudioEmbedder",
         "skavsc.audio._transformer.GammatoneMelTransformer",
         "skavsc.classifiers._audio.AudioSceneClassifier",
+        "skavsc.classifiers._embedding.EmbeddingSceneClassifier",
         "skavsc.classifiers._secrnn.SECRNNClassifier",
         "skavsc.classifiers._visual.VisualSceneClassifier",
         "skavsc.evaluation._metrics.macro_log_loss_scorer",

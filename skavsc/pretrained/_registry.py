@@ -187,22 +187,6 @@ _MODELS = (
         architecture="vgg16",
     ),
     PublishedModel(
-        name="mobilenet-v3-small",
-        modality="visual",
-        licence="Apache-2.0",
-        reference="A. Howard et al., 'Searching for MobileNetV3', ICCV 2019",
-        source="https://ai.google.dev/edge/mediapipe/solutions/vision/image_embedder",
-        files=(
-            ModelFile(
-                "mobilenet_v3_small.tflite",
-                url=f"{_MEDIAPIPE}/image_embedder/mobilenet_v3_small/float32/1/"
-                "mobilenet_v3_small.tflite",
-                sha256="bbbb4c51a55a53905af1daec995ca1aae355046f8839bb8c9f5ce9271394bc40",
-            ),
-        ),
-        image_size=224,
-    ),
-    PublishedModel(
         name="efficientnet-lite0",
         modality="visual",
         licence="Apache-2.0",

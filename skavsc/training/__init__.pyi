@@ -8,6 +8,7 @@ from ._prediction import average_segments as average_segments
 from ._segments import ClipFeatures as ClipFeatures
 from ._segments import LabelledClips as LabelledClips
 from ._segments import ModalityFeatures as ModalityFeatures
+from ._segments import StepFeatures as StepFeatures
 from ._segments import TrainingSet as TrainingSet
 from ._trainer import TrainingOptions as TrainingOptions
 from ._trainer import compile_network as compile_network

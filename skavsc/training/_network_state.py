@@ -79,13 +79,14 @@ _NAMES: dict[str, set[str] | None] = {
     "keras.optimizers": {"Adam"},
     "keras.regularizers": {"L1", "L1L2", "L2"},
     "keras": {"DTypePolicy", "Functional", "Sequential"},
-    "keras.src.ops.numpy": {"Mean"},
+    "keras.src.ops.numpy": {"Concatenate", "ExpandDims", "Mean", "Repeat"},
     "keras.src.models.functional": {"Functional"},
     "keras.src.models.sequential": {"Sequential"},
     "keras.models": {"Functional", "Sequential"},
     # Registered by this package.
     "skavsc.networks._backbones": None,
     "skavsc.networks._layers": None,
+    "skavsc.networks._transformer": None,
     "skavsc.training._optimizer": None,
 }
 

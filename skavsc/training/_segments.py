@@ -95,6 +95,13 @@ class FrameFeatures(ModalityFeatures):
         return frames[first_frame : first_frame + self.segment_frames]
 
 
+@dataclass(frozen=True)
+class StepFeatures(ModalityFeatures):
+    """Embeddings for a network that knows missing steps by NaN."""
+
+    blank: ClassVar[float] = np.nan
+
+
 def find_usable_frames(data: NDArray[Any]) -> NDArray[np.bool_]:
     """Find the frames of each clip that hold no NaN, shape (n_clips, n_frames).
 

@@ -38,7 +38,7 @@ class ImageEmbedder(
     Parameters
     ----------
     model : str, path-like or keras.Model
-        The network: a published one by its name, such as ``"mobilenet-v3-small"`` or
+        The network: a published one by its name, such as ``"efficientnet-lite0"`` or
         ``"clip-vit-base-patch32"``, which is fetched when first fitted; an ``.onnx``,
         ``.tflite`` or ``.keras`` file; a Keras model; or ``"vgg16"`` or ``"squeezenet11"`` with
         a file of ``weights``. Layout, type, batch and size of its images are read from it.

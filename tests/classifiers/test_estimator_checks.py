@@ -12,10 +12,23 @@ import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import validate_data
 
-from skavsc.classifiers import AudioSceneClassifier, SECRNNClassifier, VisualSceneClassifier
+from skavsc.classifiers import (
+    AudioSceneClassifier,
+    EmbeddingSceneClassifier,
+    SECRNNClassifier,
+    VisualSceneClassifier,
+)
 
 
-@parametrize_with_checks([AudioSceneClassifier(), VisualSceneClassifier(), SECRNNClassifier()])
+@parametrize_with_checks(
+    [
+        AudioSceneClassifier(),
+        VisualSceneClassifier(),
+        SECRNNClassifier(),
+        EmbeddingSceneClassifier(),
+        EmbeddingSceneClassifier("transformer", modality=None),
+    ]
+)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 def test_checks_without_data(estimator, check):
     check(estimator)
