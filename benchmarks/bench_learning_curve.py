@@ -1,15 +1,15 @@
 """How good few clips make a classifier: frozen networks against networks trained from scratch.
 
-Takes a set in the layout of TAU Urban Audio-Visual Scenes with official folds. Of the training clips
-of each fold 1, 2, 4, 8 and 16 a class are drawn, and all test clips of the fold are predicted::
+Takes a set in the layout of TAU Urban Audio-Visual Scenes with official folds. Of the training
+clips of each fold 1, 2, 4, 8 and 16 a class are drawn, and all test clips are predicted::
 
     OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
         python benchmarks/bench_learning_curve.py ROOT --duration 5 --sound-model yamnet.onnx \
         --image-model mobilenet_v2.onnx --network squeezenet11 --weights squeezenet_places365.npz
 
 Both ways have the same clips and the same fusion, the normalised product of both branches'
-probabilities, which needs no clips of its own. Scores are kept in a table (``--work``), so that a run
-that is cut short goes on where it was.
+probabilities, which needs no clips of its own. Scores are kept in a table (``--work``), so that a
+run that is cut short goes on where it was.
 """
 
 import argparse
