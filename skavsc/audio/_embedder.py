@@ -18,7 +18,7 @@ from skavsc._sklearn_compat import HasMethods, Interval, StrOptions, _fit_contex
 from skavsc.audio._sound_windows import SoundEmbedding, SoundWindows, embeddings
 from skavsc.audio._transformer import _sources
 from skavsc.exceptions import ModelError
-from skavsc.pretrained import FrozenNetwork, find_model, labels_of, open_file, open_keras
+from skavsc.pretrained import FrozenNetwork, describe, find_model, labels_of, open_file, open_keras
 
 # Raised whenever the same sound and network give other embeddings.
 _VERSION = 1
@@ -195,9 +195,15 @@ class AudioEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         rate = None if published is None else published.sample_rate
         self.sample_rate_ = self._agreed("sample_rate", rate, network)
         window = None if published is None else published.window
-        if window is None and self.front_end is None:
-            size = network.example_shape(1)[-1]
-            window = None if size is None else size / self.sample_rate_
+        if self.front_end is None:
+            shape = network.example_shape(1)
+            if len(shape) != 1:
+                raise ModelError(
+                    f"{network.name} takes {describe(network.input)}, which is no waveform; give "
+                    f"front_end=, a transformer from waveforms to that"
+                )
+            if window is None and shape[0] is not None:
+                window = shape[0] / self.sample_rate_
         self.window_ = self._agreed("window", window, network)
         self.output_ = network.output_named(meant.output_alias(self.output))
         self.digest_ = network.digest

@@ -176,6 +176,56 @@ def test_lengths_that_do_not_fit(model, params, message):
         embedder(model, **params).fit([])
 
 
+def network_file(path, takes, gives, output_nodes=("y",)):
+    """Write a network of the given shapes that passes its input on to each output."""
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], [name]) for name in output_nodes],
+        "model",
+        [info("x", TensorProto.FLOAT, takes)],
+        [info(name, TensorProto.FLOAT, gives) for name in output_nodes],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 9
+    onnx.save(model, path)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("takes", "params", "message"),
+    [
+        (["n", "samples"], {}, "does not say with which window it was trained; give window="),
+        (["n", "bands", 50], {"window": 0.05}, r"takes 'x' .*\(any, any, 50\).* give front_end="),
+        (["n", 2, "samples"], {"window": 0.05}, r"takes 'x' .*\(any, 2, any\).* give front_end="),
+        (["n", 300], {"window": 0.05}, r"window=0\.05, but a\.onnx takes 0\.0375"),
+        ([2, "samples"], {"window": 0.05}, None),
+        (["n", "samples"], {"window": 0.05}, None),
+    ],
+)
+def test_axes_of_any_length(tmp_path, takes, params, message):
+    path = network_file(tmp_path / "a.onnx", takes, takes)
+    if message is None:
+        values = embedder(path, **params).fit_transform([np.linspace(0, 1, RATE)])
+        np.testing.assert_allclose(values[0, 0], np.linspace(0, 1, RATE)[200:600], atol=1e-6)
+        return
+    with pytest.raises(ModelError, match=message):
+        embedder(path, **params).fit([])
+
+
+def test_one_of_several_outputs_must_be_named(tmp_path):
+    path = network_file(tmp_path / "a.onnx", ["n", WINDOW], ["n", WINDOW], ("first", "second"))
+    with pytest.raises(ModelError, match=r"a\.onnx has the outputs 'first' .*'second' .*name one"):
+        embedder(path).fit([])
+    assert embedder(path, output="second").fit([]).output_ == "second"
+
+
+def test_a_truncated_file(model, tmp_path):
+    whole = Path(model).read_bytes()
+    (tmp_path / "cut.onnx").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelError, match=r"cut\.onnx"):
+        embedder(tmp_path / "cut.onnx").fit([])
+
+
 def test_a_file_that_is_not_there():
     with pytest.raises(WeightsNotFoundError, match=r"gone\.onnx"):
         AudioEmbedder("gone.onnx").fit([])

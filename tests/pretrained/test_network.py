@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from skavsc.exceptions import ModelError, WeightsError, WeightsNotFoundError
 from skavsc.pretrained import REGISTRY, find_model, labels_of, open_file
+from skavsc.pretrained._registry import class_names
 
 MODELS = Path(__file__).parents[3] / "shared" / "models"
 real = pytest.mark.skipif(not MODELS.is_dir(), reason=f"needs {MODELS}")
@@ -125,6 +126,12 @@ def test_golden_values(name, given, wanted, output):
     # Between runtimes the 8-bit logits differ by a step, which is 0.08 as a score.
     tolerance = 0.09 if (name, wanted) == ("yamnet.tflite", "scores") else 1e-2 * expected.max()
     np.testing.assert_allclose(found.reshape(expected.shape), expected, atol=tolerance)
+
+
+def test_class_names_of_audioset():
+    names = class_names(REGISTRY["yamnet"].labels)
+    assert len(names) == len(set(names)) == 521
+    assert (names[0], names[294], names[494]) == ("Speech", "Vehicle", "Silence")
 
 
 @real

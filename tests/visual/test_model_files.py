@@ -1,6 +1,7 @@
 """Frames through networks in files: layout, type, batch and size are those of the file."""
 
 import pickle
+import zipfile
 from pathlib import Path
 
 import keras
@@ -235,6 +236,43 @@ def test_published_network_from_a_file_at_hand(tmp_path):
     X = np.full((1, 1, 8, 6, 3), (127, 127, 255), np.uint8)
     features = ImageEmbedder("efficientnet-lite0", weights=path, output="features").fit_transform(X)
     np.testing.assert_allclose(features[0, 0], KERNEL[:, 2, 0, 0], rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def tflite_file(tmp_path_factory):
+    """The same convolution in a TFLite file, with the names of its classes behind it."""
+    tensorflow = pytest.importorskip("tensorflow")
+    pytest.importorskip("ai_edge_litert")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("only TensorFlow writes TFLite files")
+    inputs = keras.Input((8, 6, 3), batch_size=1)
+    maps = keras.layers.Conv2D(4, 1, use_bias=False, name="maps")
+    model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(maps(inputs)))
+    maps.set_weights([KERNEL[:, :, 0, 0].T[None, None]])
+    path = tmp_path_factory.mktemp("tflite") / "images.tflite"
+    path.write_bytes(tensorflow.lite.TFLiteConverter.from_keras_model(model).convert())
+    with zipfile.ZipFile(path, "a") as packed:
+        packed.writestr("labels.txt", "bus\npark\ntram\nplane\n")
+    return path
+
+
+def test_tflite_file(tflite_file, tmp_path):
+    X = pictures()
+    embedder = ImageEmbedder(tflite_file, preprocessing="none").fit(X)
+    expected = embedder.transform(X)
+    np.testing.assert_allclose(expected, mean_features(X), rtol=1e-4)
+    assert embedder.runtime_ == "litert"
+    assert embedder.labels_.tolist() == ["bus", "park", "tram", "plane"]
+    np.testing.assert_array_equal(embedder.transform(X[1:2]), expected[1:2])
+    for params in ({"n_jobs": 2}, {"memory": tmp_path}, {"memory": tmp_path}):
+        other = ImageEmbedder(**{**embedder.get_params(), **params}).fit(X)
+        np.testing.assert_array_equal(other.transform(X), expected)
+    copy = pickle.loads(pickle.dumps(embedder))
+    np.testing.assert_array_equal(copy.transform(X), expected)
+    with pytest.raises(
+        ModelError, match=r"how images for images\.tflite are prepared is not known"
+    ):
+        ImageEmbedder(tflite_file).fit(X)
 
 
 @real
