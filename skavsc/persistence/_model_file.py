@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import importlib.metadata
 import os
 import platform
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,8 @@ def save(
     files = {file["sha256"]: (where, file) for where, file in needed_files(estimator)}
     content = {"estimator": estimator, "self_test": _self_test(estimator, sample)}
     try:
-        skops_file = skops.io.dumps(content)
+        with _named_owners(estimator):
+            skops_file = skops.io.dumps(content)
     except ModelFileError:
         raise
     except (TypeError, ValueError, RecursionError) as error:
@@ -140,6 +142,28 @@ def save(
         raise ModelFileError(f"training={training!r} is no JSON: {error}") from error
     _restore(Archive(data), trusted)
     write_atomically(path, data)
+
+
+@contextlib.contextmanager
+def _named_owners(estimator: Any) -> Iterator[None]:
+    """Let metadata requests name their estimators while the block runs.
+
+    An estimator whose metadata were requested holds itself, as the owner of its requests, which
+    serves messages alone; skops cannot write an object that holds itself.
+    """
+    requests = [
+        item
+        for item in objects(estimator)
+        if type(item).__module__ == "sklearn.utils._metadata_requests" and hasattr(item, "owner")
+    ]
+    owners = [request.owner for request in requests]
+    try:
+        for request, owner in zip(requests, owners, strict=True):
+            request.owner = owner if isinstance(owner, str) else type(owner).__name__
+        yield
+    finally:
+        for request, owner in zip(requests, owners, strict=True):
+            request.owner = owner
 
 
 def load(

@@ -34,12 +34,25 @@ from skavsc.exceptions import (
     UntrustedTypeError,
     WeightsNotFoundError,
 )
+from skavsc.recipes import LocationFolds
 
 
 def both(features):
     table = np.zeros(len(features), [("audio", float, (8,)), ("visual", float, (8,))])
     table["audio"], table["visual"] = features[:, :8], features[:, 8:]
     return table
+
+
+def fusion_of_searches():
+    branch = make_pipeline(StandardScaler(), LogisticRegression())
+    search = GridSearchCV(
+        branch,
+        {"logisticregression__C": [1, 2]},
+        cv=LocationFolds(2),
+        scoring=skavsc.macro_log_loss_scorer,
+    )
+    # Requests of metadata hold the estimators that hold them.
+    return skavsc.LateFusionClassifier([("audio", search), ("visual", search)], cv=2)
 
 
 def fusion(rule):
@@ -78,6 +91,7 @@ ESTIMATORS = {
     "perceptron": (lambda: MLPClassifier(max_iter=3, random_state=0), None),
     "stacking": (lambda: StackingClassifier([("a", LogisticRegression())], cv=2), None),
     "fusion": (lambda: fusion(None), both),
+    "fusion of searches": (fusion_of_searches, both),
     "fusion by the mean": (lambda: fusion("mean"), both),
     "fusion by the product": (lambda: fusion("product"), both),
     "fusion by confidence": (lambda: fusion("confidence"), both),
