@@ -13,6 +13,7 @@ __all__ = [
     "MediaNotFoundError",
     "MissingClipWarning",
     "MissingModalityError",
+    "MissingTrackError",
     "ModelError",
     "ModelFileError",
     "ModelVersionWarning",
@@ -57,6 +58,10 @@ class MediaError(OSError, ValueError):
 
 class MediaNotFoundError(MediaError, FileNotFoundError):
     """A sound or video file that does not exist."""
+
+
+class MissingTrackError(MediaError):
+    """A file without the sound, or without the picture, that is to be read of it."""
 
 
 class ClipTableError(ValueError):

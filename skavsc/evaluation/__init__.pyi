@@ -23,3 +23,6 @@ from ._submission import read_submission as read_submission
 from ._submission import write_submission as write_submission
 from ._table import format_results as format_results
 from ._table import results_table as results_table
+from ._timeline import scene_segments as scene_segments
+from ._timeline import scene_timeline as scene_timeline
+from ._timeline import write_edl as write_edl

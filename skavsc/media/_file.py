@@ -11,13 +11,21 @@ from typing import Any, BinaryIO
 
 import av
 
-from skavsc.exceptions import MediaError, MediaNotFoundError
+from skavsc.exceptions import MediaError, MediaNotFoundError, MissingTrackError
 
 _KINDS = {"read sound": "sound or video", "read picture": "video"}
 
 
 class UnusableError(Exception):
     """The cause for which a file cannot be used; ``media_errors`` adds the file."""
+
+    error_type: type[MediaError] = MediaError
+
+
+class NoTrackError(UnusableError):
+    """The track that is to be read is not in the file."""
+
+    error_type = MissingTrackError
 
 
 @contextlib.contextmanager
@@ -32,7 +40,7 @@ def media_errors(path: str | os.PathLike[str], stage: str) -> Iterator[None]:
     except MediaError:
         raise
     except UnusableError as error:
-        raise MediaError(path, stage, str(error)) from error.__cause__
+        raise error.error_type(path, stage, str(error)) from error.__cause__
     except MemoryError as error:
         cause = "its content does not fit into memory; give duration= to read a part of it"
         raise MediaError(path, stage, cause) from error

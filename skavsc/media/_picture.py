@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -16,6 +17,7 @@ from skavsc.media._clock import Clock
 from skavsc.media._damage import Damage, warn_of_damage
 from skavsc.media._file import (
     Deadline,
+    NoTrackError,
     UnusableError,
     choose_streams,
     media_errors,
@@ -28,7 +30,9 @@ Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class _Reading:
+class Reading:
+    """Which frames to read, and how; the attributes are the parameters of ``read_frames``."""
+
     fps: float
     duration: float | None
     size: tuple[int, int] | None
@@ -83,7 +87,7 @@ def orient(image: Image, matrix: NDArray[np.int32] | None) -> Image:
 
 
 def decode_frames(
-    stream: Any, packets: list[Any], timeline: Timeline, needed: set[int], damage: Damage
+    stream: Any, packets: Iterable[Any], timeline: Timeline, needed: set[int], damage: Damage
 ) -> Iterator[Any]:
     """Decode in order, leaving out the work for frames that neither we nor others need."""
     context = stream.codec_context
@@ -96,14 +100,15 @@ def decode_frames(
     yield from damage.decode(context, None)
 
 
-def _to_rgb(frame: Any, size: tuple[int, int] | None, interpolation: str) -> Image:
+def to_rgb(frame: Any, size: tuple[int, int] | None, interpolation: str) -> Image:
+    """Convert a decoded frame to an RGB array, upright and resized."""
     # This conversion and its order (to BGR, turn, resize) give OpenCV's pixels exactly.
     image = frame.to_ndarray(format="bgr24", interpolation="BICUBIC")
     image = orient(image, display_matrix(frame))
     return cv2.cvtColor(resize_image(image, size, interpolation), cv2.COLOR_BGR2RGB)
 
 
-def _on_show(
+def on_show(
     frames: Iterator[Any], timeline: Timeline, instants: NDArray[np.float64]
 ) -> Iterator[tuple[Any, int]]:
     """Yield the frames on show at the instants, in order, and at how many instants each is."""
@@ -122,18 +127,17 @@ def _on_show(
         yield last, len(instants) - done
 
 
-def _read(
-    file: BinaryIO, how: _Reading, deadline: Deadline, n_threads: int
-) -> tuple[list[Image], Damage]:
-    damage = Damage()
-    wanted = how.n_frames
-    horizon = np.inf if wanted is None else wanted / how.fps
+@contextlib.contextmanager
+def open_picture(
+    file: BinaryIO, how: Reading, deadline: Deadline, n_threads: int
+) -> Iterator[tuple[Any, Clock]]:
+    """Open the video stream of a file, and give it with the clock of the file."""
     # Decoders round sizes up to whole blocks.
     options = {"max_pixels": str(how.max_pixels + how.max_pixels // 20)}
     with open_container(file, deadline, **options) as container:
         stream, sound = choose_streams(container)
         if stream is None:
-            raise UnusableError("the file has no video stream")
+            raise NoTrackError("the file has no video stream")
         context = stream.codec_context
         if context is None:
             raise UnusableError("there is no decoder for the video stream")
@@ -142,26 +146,79 @@ def _read(
                 f"its frames have {context.width} x {context.height} pixels, more than "
                 f"max_pixels={how.max_pixels}; raise it if they are real"
             )
-        known_size = context.width > 0
         context.options = options  # frames may grow on the way
         context.thread_count, context.thread_type = n_threads, "AUTO"
-        clock = Clock(container, stream, sound)
+        yield stream, Clock(container, stream, sound)
+
+
+def no_images(how: Reading, width: int) -> UnusableError:
+    """Return the error of a stream without any frame; its announced width tells why."""
+    # FFmpeg forgets a size beyond the limit.
+    if not width:
+        return UnusableError(
+            f"its frames have more than max_pixels={how.max_pixels} pixels, or no size; raise "
+            "it if they are real"
+        )
+    return UnusableError("no frame of the video stream can be decoded")
+
+
+def _read(
+    file: BinaryIO, how: Reading, deadline: Deadline, n_threads: int
+) -> tuple[list[Image], Damage]:
+    damage = Damage()
+    wanted = how.n_frames
+    horizon = np.inf if wanted is None else wanted / how.fps
+    images: list[Image] = []
+    with open_picture(file, how, deadline, n_threads) as (stream, clock):
+        width = stream.codec_context.width
         packets, more = read_packets(clock, clock.packets(deadline, damage), horizon)
         timeline = Timeline(clock, packets, more, how.max_span)
         instants = timeline.instants(how.fps, wanted)
         needed = timeline.needed(instants)
-        images: list[Image] = []
         frames = decode_frames(stream, packets, timeline, needed, damage)
-        for frame, count in _on_show(frames, timeline, instants):
+        for frame, count in on_show(frames, timeline, instants):
             deadline.check()
-            images += [_to_rgb(frame, how.size, how.interpolation)] * count
-    # FFmpeg forgets a size beyond the limit.
-    if not images and not known_size:
-        raise UnusableError(
-            f"its frames have more than max_pixels={how.max_pixels} pixels, or no size; raise "
-            "it if they are real"
-        )
+            images += [to_rgb(frame, how.size, how.interpolation)] * count
+    if not images and not width:
+        raise no_images(how, width)
     return images, damage
+
+
+def checked_reading(
+    fps: float,
+    duration: float | None,
+    size: int | tuple[int, int] | None,
+    interpolation: str,
+    max_pixels: int,
+    max_span: float,
+    time_limit: float,
+) -> Reading:
+    """Return how to read, or raise ValueError if a parameter is out of its range."""
+    positive = {
+        "fps": fps,
+        "duration": duration,
+        "max_pixels": max_pixels,
+        "max_span": max_span,
+        "time_limit": time_limit,
+    }
+    for name, value in positive.items():
+        if value is not None and not (value > 0 and np.isfinite(value)):
+            raise ValueError(f"{name} must be greater than 0 and finite, got {value!r}")
+    if interpolation not in INTERPOLATIONS:
+        raise ValueError(
+            f"interpolation={interpolation!r} is unknown; use one of {sorted(INTERPOLATIONS)}"
+        )
+    shape = (size, size) if isinstance(size, int | np.integer) else size
+    if shape is not None and (len(shape) != 2 or min(shape) < 1):
+        raise ValueError(f"size must be a height and a width of at least 1, got {size!r}")
+    return Reading(fps, duration, shape, interpolation, int(max_pixels), max_span)
+
+
+def n_decoders() -> int:
+    """Return how many frames are decoded side by side."""
+    # Only about one in four frames of usual streams takes long, so that fewer threads would
+    # leave cores idle.
+    return min(4 * joblib.cpu_count(), 16)
 
 
 def read_frames(
@@ -218,8 +275,10 @@ def read_frames(
     ------
     MediaNotFoundError
         If there is no such file.
+    MissingTrackError
+        If it has no video stream.
     MediaError
-        If it is empty, no media file, has no video stream or no frame that can be decoded, or
+        If it is empty, no media file, has no frame that can be decoded, or
         changes while it is read; if more than a tenth of the packets between the first and the
         last good one cannot be decoded; or if a limit is exceeded.
     ValueError
@@ -250,36 +309,16 @@ def read_frames(
     >>> frames.shape, bool((frames[..., 0] > 200).all())
     ((10, 32, 32, 3), True)
     """
-    positive = {
-        "fps": fps,
-        "duration": duration,
-        "max_pixels": max_pixels,
-        "max_span": max_span,
-        "time_limit": time_limit,
-    }
-    for name, value in positive.items():
-        if value is not None and not (value > 0 and np.isfinite(value)):
-            raise ValueError(f"{name} must be greater than 0 and finite, got {value!r}")
-    if interpolation not in INTERPOLATIONS:
-        raise ValueError(
-            f"interpolation={interpolation!r} is unknown; use one of {sorted(INTERPOLATIONS)}"
-        )
-    shape = (size, size) if isinstance(size, int | np.integer) else size
-    if shape is not None and (len(shape) != 2 or min(shape) < 1):
-        raise ValueError(f"size must be a height and a width of at least 1, got {size!r}")
-    how = _Reading(fps, duration, shape, interpolation, int(max_pixels), max_span)
-    # That many frames are decoded side by side. Only about one in four frames of usual streams
-    # takes long, so that fewer threads would leave cores idle.
-    n_threads = min(4 * joblib.cpu_count(), 16)
+    how = checked_reading(fps, duration, size, interpolation, max_pixels, max_span, time_limit)
     deadline = Deadline(time_limit)
     with media_errors(path, "read picture"), open_media(path) as file:
-        images, damage = _read(file, how, deadline, n_threads)
+        images, damage = _read(file, how, deadline, n_decoders())
         if damage.found:
             # Frames that are decoded beside a damaged one get lost with it.
             images, damage = _read(file, how, deadline, 1)
         damage.check()
         if not images:
-            raise UnusableError("no frame of the video stream can be decoded")
+            raise no_images(how, 1)
         if len({image.shape for image in images}) > 1:
             raise UnusableError("the frames change size on the way; give size= to resize them")
         missing = damage.describe(file, complete=len(images) == how.n_frames)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import av
@@ -18,12 +17,14 @@ from skavsc.media._clock import Clock
 from skavsc.media._damage import Damage, warn_of_damage
 from skavsc.media._file import (
     Deadline,
+    NoTrackError,
     UnusableError,
     choose_streams,
     media_errors,
     open_container,
     open_media,
 )
+from skavsc.media._track import Limits, SoundInfo, Track
 
 # What libsndfile decodes exactly, by its names.
 _EXACT = {f"PCM_{kind}" for kind in ("S8", "U8", "16", "24", "32")}
@@ -31,104 +32,17 @@ _EXACT |= {"FLOAT", "DOUBLE", "ULAW", "ALAW"}
 # Files that name their channels, which libsndfile does not tell.
 _NAMED = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "CAF", "FLAC", "AU", "OGG"}
 
-_RATES = (1_000, 1_000_000)
-# A gap begins where a time stamp jumps by more than _JUMP seconds, or lags by _LAG; it is taken
-# back where stamps within the next _LAG seconds overlap by more than _ROUNDING.
-_JUMP = 0.01
-_LAG = 0.1
-_ROUNDING = 0.001
-# Read a little further than asked, so that cutting and resampling commute.
-_MARGIN = 0.1
 # The scale of 16-bit samples in a float file is still taken as it is.
 _PEAK = 65_536
 
 
-@dataclass(frozen=True)
-class _Limits:
-    duration: float | None
-    max_samples_per_second: float
-    max_gap: float
-
-    def check_rate(self, rate: int, n_channels: int) -> None:
-        if not _RATES[0] <= rate <= _RATES[1]:
-            raise UnusableError(
-                f"the header gives a sampling rate of {rate} Hz, outside {_RATES[0]} to {_RATES[1]}"
-            )
-        if rate * n_channels > self.max_samples_per_second:
-            raise UnusableError(
-                f"{n_channels} channels at {rate} Hz exceed "
-                f"max_samples_per_second={self.max_samples_per_second:g}; raise it if they are real"
-            )
-
-    def n_samples(self, rate: int) -> float:
-        return np.inf if self.duration is None else round((self.duration + _MARGIN) * rate)
-
-
-class _Track:
-    """Samples placed on a clock, with silence where there are none."""
-
-    def __init__(self, limits: _Limits) -> None:
-        self._limits = limits
-        self._parts: list[Waveform] = []
-        self._position = 0
-        self._gap = 0
-        # The last silence: its index among the parts, and where it ends.
-        self._silence: tuple[int, int] | None = None
-
-    def add(self, start: int | None, samples: Waveform, rate: int) -> bool:
-        """Add samples that begin at a position; return whether there are enough."""
-        gap = 0 if start is None else start - self._position
-        if not self._parts and gap < 0:
-            samples = samples[:, -gap:]  # the run-in of the codec, before time 0
-            gap = 0
-        elif gap > 0 and (not self._parts or gap - self._gap > _JUMP * rate or gap > _LAG * rate):
-            gap = self._fill(gap, len(samples), rate)
-        elif gap < -_ROUNDING * rate and self._silence is not None:
-            gap += self._take_back(-gap, rate)
-        self._gap = gap
-        if samples.size:
-            self._parts.append(samples)
-            self._position += samples.shape[1]
-        return self._position >= self._limits.n_samples(rate)
-
-    def _fill(self, gap: int, n_channels: int, rate: int) -> int:
-        if gap > self._limits.max_gap * rate:
-            raise UnusableError(
-                f"the time stamps leave out {gap / rate:.0f} s, more than "
-                f"max_gap={self._limits.max_gap:g} s"
-            )
-        # No more than what is asked for.
-        gap = int(min(gap, max(self._limits.n_samples(rate) - self._position, 0)))
-        self._parts.append(np.zeros((n_channels, gap), dtype=np.float32))
-        self._position += gap
-        self._silence = len(self._parts) - 1, self._position
-        return 0
-
-    def _take_back(self, overlap: int, rate: int) -> int:
-        """Shorten a silence that the time stamps after it do not confirm."""
-        assert self._silence is not None
-        index, end = self._silence
-        if self._position - end > _LAG * rate:
-            self._silence = None
-            return 0
-        excess = min(overlap, self._parts[index].shape[1])
-        self._parts[index] = self._parts[index][:, excess:]
-        self._position -= excess
-        return excess
-
-    def waveform(self) -> Waveform:
-        if not self._parts:
-            raise UnusableError("the sound track holds no samples")
-        return np.concatenate(self._parts, axis=1)
-
-
-def _read_container(
-    container: Any, limits: _Limits, deadline: Deadline, damage: Damage
-) -> tuple[Waveform, int, tuple[str, ...], bool]:
+def _container_parts(
+    container: Any, limits: Limits, deadline: Deadline, damage: Damage, info: SoundInfo
+) -> Iterator[Waveform]:
     """Read the sound of an open container, from the container's time 0."""
     picture, stream = choose_streams(container)
     if stream is None:
-        raise UnusableError("the file has no sound track")
+        raise NoTrackError("the file has no sound track")
     context = stream.codec_context
     if context is None:
         raise UnusableError("the sound is coded in a way that FFmpeg does not know")
@@ -136,8 +50,8 @@ def _read_container(
     if context.sample_rate:
         limits.check_rate(context.sample_rate, len(names))
     clock = Clock(container, stream, picture)
-    resampler, track = Resampler(), _Track(limits)
-    started = complete = False
+    resampler, track = Resampler(), Track(limits)
+    started = False
 
     def frames() -> Iterator[Any]:
         for packet in clock.packets(deadline, damage):
@@ -156,27 +70,29 @@ def _read_container(
             start = round(seconds * resampler.rate)
         started = True
         for samples in parts:
-            complete = track.add(start, samples, resampler.rate)
+            info.complete = track.add(start, samples, resampler.rate)
             start = None
-        if complete:
+        named = "NONE" not in resampler.names or len(resampler.names) != len(names)
+        info.rate, info.names = resampler.rate, resampler.names if named else names
+        yield from track.settled(resampler.rate)
+        if info.complete:
             break
     else:
         for samples in resampler.convert(None):
             track.add(None, samples, resampler.rate)
     damage.check()
-    waveform = track.waveform()
-    named = "NONE" not in resampler.names or len(resampler.names) != len(names)
-    return waveform, resampler.rate, resampler.names if named else names, complete
+    yield from track.rest()
 
 
-def _read_sound_file(
-    sound: Any, limits: _Limits, deadline: Deadline
-) -> tuple[Waveform, int, tuple[str, ...], bool]:
+def _file_parts(
+    sound: Any, limits: Limits, deadline: Deadline, info: SoundInfo
+) -> Iterator[Waveform]:
     """Read an open soundfile.SoundFile."""
     rate = sound.samplerate
     limits.check_rate(rate, sound.channels)
     wanted = limits.n_samples(rate)
-    blocks: list[Waveform] = []
+    info.rate = rate
+    info.names = {1: ("FC",), 2: ("FL", "FR")}.get(sound.channels, ("NONE",) * sound.channels)
     n_read = 0
     # In blocks, because a damaged header may promise more than fits into memory.
     while n_read < wanted:
@@ -185,35 +101,53 @@ def _read_sound_file(
         block = sound.read(size, dtype="float32", always_2d=True)
         if not len(block):
             break
-        blocks.append(block)
         n_read += len(block)
+        yield block.T
     if n_read < min(wanted, sound.frames):
         raise soundfile.LibsndfileError(0, f"only {n_read} of {sound.frames} samples: ")
-    if not blocks:
+    if not n_read:
         raise UnusableError("the file holds no samples")
-    names = {1: ("FC",), 2: ("FL", "FR")}.get(sound.channels, ("NONE",) * sound.channels)
-    return np.concatenate(blocks).T, rate, names, n_read >= wanted
+    info.complete = n_read >= wanted
 
 
-def _read(
-    file: BinaryIO, limits: _Limits, deadline: Deadline, damage: Damage
-) -> tuple[Waveform, int, tuple[str, ...], bool]:
+def sound_parts(
+    file: BinaryIO,
+    limits: Limits,
+    deadline: Deadline,
+    damage: Damage,
+    info: SoundInfo,
+    *,
+    exact: bool = True,
+) -> Iterator[Waveform]:
+    """Read the sound of an open file part by part, plain ones by libsndfile if ``exact``."""
     with contextlib.ExitStack() as stack:
         sound = None
         # Both libraries get the number of the open file: it is faster than to be asked for
         # bytes, and errors need not pass through them.
         with contextlib.suppress(soundfile.LibsndfileError):
             sound = stack.enter_context(soundfile.SoundFile(file.fileno(), closefd=False))
-        if sound is not None and _is_plain(sound):
-            with contextlib.suppress(soundfile.LibsndfileError):
-                return _read_sound_file(sound, limits, deadline)
+        if exact and sound is not None and _is_plain(sound):
+            yield from _file_parts(sound, limits, deadline, info)
+            return
         try:
             container = stack.enter_context(open_container(file, deadline))
         except av.error.FFmpegError:
             if sound is None:
                 raise
-            return _read_sound_file(sound, limits, deadline)
-        return _read_container(container, limits, deadline, damage)
+            yield from _file_parts(sound, limits, deadline, info)
+            return
+        yield from _container_parts(container, limits, deadline, damage, info)
+
+
+def _read(
+    file: BinaryIO, limits: Limits, deadline: Deadline, damage: Damage
+) -> tuple[Waveform, SoundInfo]:
+    info = SoundInfo()
+    try:
+        parts = list(sound_parts(file, limits, deadline, damage, info))
+    except soundfile.LibsndfileError:
+        parts = list(sound_parts(file, limits, deadline, damage, info, exact=False))
+    return np.concatenate(parts, axis=1), info
 
 
 def _is_plain(sound: Any) -> bool:
@@ -269,9 +203,11 @@ def read_sound(
     ------
     MediaNotFoundError
         If there is no such file.
+    MissingTrackError
+        If the file has no sound track.
     MediaError
         If the file is empty, no regular file, not readable or no sound or video file; if it has
-        no sound track or no samples; if more than a tenth of the packets between the first and
+        no samples; if more than a tenth of the packets between the first and
         the last good one cannot be decoded; if samples are NaN, infinite or beyond 65,536 times
         full scale; if a limit is exceeded; or if the file changes while it is read.
     ValueError
@@ -331,14 +267,15 @@ def read_sound(
     for name, value in positive.items():
         if value is not None and not value > 0:
             raise ValueError(f"{name}={value!r} must be greater than 0, or None")
-    limits = _Limits(duration, max_samples_per_second, max_gap)
+    limits = Limits(duration, max_samples_per_second, max_gap)
     damage = Damage()
     with media_errors(path, "read sound"):
         with open_media(path) as file:
-            waveform, rate, names, complete = _read(file, limits, Deadline(time_limit), damage)
-            missing = damage.describe(file, complete)
-        waveform, names = in_order(waveform, names)
-        _check_samples(waveform)
+            waveform, info = _read(file, limits, Deadline(time_limit), damage)
+            missing = damage.describe(file, info.complete)
+        rate = info.rate
+        waveform, names = in_order(waveform, info.names)
+        check_samples(waveform)
         if downmix:
             waveform = mix_to_stereo(waveform, names)
         if sample_rate is not None and sample_rate != rate:
@@ -350,7 +287,8 @@ def read_sound(
     return np.ascontiguousarray(waveform), rate
 
 
-def _check_samples(waveform: Waveform) -> None:
+def check_samples(waveform: Waveform) -> None:
+    """Raise if samples are damaged."""
     peak = max(waveform.max(), -waveform.min())
     if not np.isfinite(peak):
         raise UnusableError("it holds NaN or infinite samples")

@@ -1,0 +1,385 @@
+"""Which scene a long recording shows when: probabilities over time, and segments of one scene."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+
+from skavsc._sklearn_compat import Interval, validate_params
+from skavsc.audio import AudioEmbedder, GammatoneMelTransformer
+from skavsc.exceptions import MissingTrackError
+from skavsc.media import stream_frames, stream_sound
+from skavsc.visual import VideoFrameSampler
+
+# Of the probabilities that are computed at once: more take more memory, and not less time.
+_BATCH = 16
+
+# The least part of a window that must be there.
+_LEAST = 0.5
+
+# The numbers of events have three digits.
+_MOST_EVENTS = 999
+
+
+@validate_params(
+    {
+        "estimator": [BaseEstimator],
+        "path": [str, os.PathLike],
+        "hop": [Interval(Real, 0, None, closed="neither")],
+    },
+    prefer_skip_nested_validation=True,
+)
+def scene_timeline(
+    estimator: Any, path: str | os.PathLike[str], *, hop: float = 1.0
+) -> pd.DataFrame:
+    """Predict the scenes of a long recording over time.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted classifier of clip tables, such as a Pipeline of `make_scene_classifier`. It tells
+        the length of the clips that it judges.
+    path : path-like
+        A sound or video file of any length.
+    hop : float, default=1.0
+        The time from one prediction to the next, in seconds, greater than 0.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each ``hop`` seconds: ``start`` and ``end``, in seconds, and a column of
+        probabilities for each label. The last row ends with the recording, whose length is known
+        to one frame of the `VideoFrameSampler`, or to a sample. A row is the prediction of the clip around its middle, which
+        is shifted where it would exceed the recording. NaN where there is nothing to read.
+
+    Raises
+    ------
+    MissingTrackError
+        If the file has nothing that the classifier takes.
+    MediaError
+        If the file cannot be read.
+    ValueError
+        If the estimator does not take clip tables.
+
+    See Also
+    --------
+    scene_segments : Merge the rows of one scene.
+
+    Notes
+    -----
+    The recording is decoded once, and only the part that is being judged is in memory. Every clip
+    is classified anew: with a hop of 1 s, clips of 10 s take ten times as long as the recording
+    cut into clips.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np, soundfile
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skavsc import GammatoneMelTransformer, TimePooling
+    >>> from skavsc.evaluation import scene_segments, scene_timeline
+    >>> features = GammatoneMelTransformer(channels="mono", sample_rate=8000, duration=2, n_bands=8)
+    >>> model = make_pipeline(features, TimePooling(["mean"]), LogisticRegression())
+    >>> time = np.arange(16_000) / 8000
+    >>> low, high = np.sin(800 * time), np.sin(8000 * time)
+    >>> model = model.fit([low, high, 0.5 * low, 0.5 * high], ["low", "high", "low", "high"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "both.wav")
+    ...     soundfile.write(path, np.concatenate([low, low, high, high]), 8000)
+    ...     timeline = scene_timeline(model, path)
+    >>> scene_segments(timeline)[["start", "end", "scene"]]
+       start  end scene
+    0    0.0  4.0   low
+    1    4.0  8.0  high
+    """
+    tracks = _tracks(estimator, path)
+    rows: list[tuple[float, float]] = []
+    probabilities: list[NDArray[np.float64]] = []
+    clips: list[dict[str, Any]] = []
+    for start in _starts(tracks, hop):
+        rows.append((start, start + hop))
+        end = _end(tracks)
+        clips.append({name: track.around(start + hop / 2, end) for name, track in tracks.items()})
+        if len(clips) == _BATCH:
+            probabilities.append(_predicted(estimator, clips))
+            clips = []
+    if clips:
+        probabilities.append(_predicted(estimator, clips))
+    timeline = pd.DataFrame(rows, columns=["start", "end"])
+    timeline.loc[len(rows) - 1, "end"] = _end(tracks)
+    values = pd.DataFrame(np.concatenate(probabilities), columns=estimator.classes_)
+    return pd.concat([timeline, values], axis=1)
+
+
+class _Track:
+    """The part of a track that is being judged, which moves along the recording.
+
+    Parameters
+    ----------
+    pieces : iterator of (ndarray, float)
+        The track, piece by piece: arrays whose first axis is time, and their rate.
+    duration : float
+        The length of a clip, in seconds.
+    """
+
+    def __init__(self, pieces: Iterator[tuple[NDArray[Any], float]], duration: float) -> None:
+        self.duration = duration
+        #: In seconds, once it is known.
+        self.end = np.inf
+        self._pieces = pieces
+        first, self._rate = next(pieces)
+        self._held = [first]
+        self._begin, self._stop = 0, len(first)
+
+    def read_to(self, time: float) -> None:
+        """Read on up to a time in seconds, or to the end."""
+        while self._stop < time * self._rate and self.end == np.inf:
+            piece, _ = next(self._pieces, (None, 0))
+            if piece is None:
+                self.end = self._stop / self._rate
+            else:
+                self._held.append(piece)
+                self._stop += len(piece)
+
+    def around(self, middle: float, end: float) -> tuple[NDArray[Any], float] | None:
+        """Return the clip around a time, or None if less than half of it is there."""
+        start = max(min(middle, end - self.duration / 2) - self.duration / 2, 0.0)
+        wanted = round(self.duration * self._rate)
+        first = round(start * self._rate)
+        last = min(first + wanted, self._stop)
+        # Clips move forward only.
+        while self._held and self._begin + len(self._held[0]) <= first:
+            self._begin += len(self._held.pop(0))
+        if last - first < _LEAST * min(wanted, round(end * self._rate) if end < np.inf else wanted):
+            return None
+        clip = np.concatenate(self._held)[first - self._begin : last - self._begin]
+        # Waveforms have their channels first.
+        return (clip.T if clip.ndim == 2 else clip), self._rate
+
+
+def _tracks(estimator: Any, path: str | os.PathLike[str]) -> dict[str, _Track]:
+    """Open what a recording has of what an estimator takes, by column of a clip table."""
+    tracks: dict[str, _Track] = {}
+    missing: MissingTrackError | None = None
+    parts = [estimator, *estimator.get_params().values()]
+    sound = [part for part in parts if isinstance(part, AudioEmbedder | GammatoneMelTransformer)]
+    picture = [part for part in parts if isinstance(part, VideoFrameSampler)]
+    if not sound and not picture:
+        raise ValueError(
+            f"estimator={estimator!r} does not take clip tables; pass a Pipeline that begins with "
+            "the features, such as one of make_scene_classifier"
+        )
+    try:
+        if sound:
+            pieces = ((wave.T, rate) for wave, rate in stream_sound(path, downmix=True))
+            tracks["audio"] = _Track(pieces, max(part.duration for part in sound))
+    except MissingTrackError as error:
+        missing = error
+    try:
+        if picture:
+            tracks["video"] = _Track(_frames(path, picture[0]), picture[0].duration)
+    except MissingTrackError as error:
+        missing = error
+    if not tracks:
+        assert missing is not None
+        raise missing
+    return tracks
+
+
+def _frames(
+    path: str | os.PathLike[str], sampler: VideoFrameSampler
+) -> Iterator[tuple[NDArray[np.uint8], float]]:
+    how = {"size": sampler.size, "interpolation": sampler.interpolation}
+    for image in stream_frames(path, fps=sampler.fps, **how):
+        yield image[None], sampler.fps
+
+
+def _end(tracks: dict[str, _Track]) -> float:
+    """Return where a recording ends, in seconds; infinity as long as that is not known."""
+    return max(track.end for track in tracks.values())
+
+
+def _starts(tracks: dict[str, _Track], hop: float) -> Iterator[float]:
+    """Yield the starts of the rows, when what they are judged by is read."""
+    number = 0
+    while True:
+        for track in tracks.values():
+            half = track.duration / 2
+            track.read_to(max((number + 1) * hop, (number + 0.5) * hop + half, track.duration))
+        if number and _end(tracks) < (number + 0.5) * hop:
+            return
+        yield number * hop
+        number += 1
+
+
+def _predicted(estimator: Any, clips: list[dict[str, Any]]) -> NDArray[np.float64]:
+    """Predict clips; a row of NaN for those that hold nothing."""
+    X = pd.DataFrame(clips, columns=["audio", "video"], dtype=object)
+    there = X.notna().any(axis=1).to_numpy()
+    probabilities = np.full((len(X), len(estimator.classes_)), np.nan)
+    if there.any():
+        probabilities[there] = estimator.predict_proba(X[there])
+    return probabilities
+
+
+def scene_segments(timeline: pd.DataFrame, *, shortest: float = 0.0) -> pd.DataFrame:
+    """Merge neighbouring rows of a timeline whose most probable scene is the same.
+
+    Parameters
+    ----------
+    timeline : pandas.DataFrame
+        As from `scene_timeline`.
+    shortest : float, default=0.0
+        The length of the shortest segment, in seconds, at least 0. Shorter ones, the shortest
+        first, are added to that neighbour whose scene is more probable in them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns ``start`` and ``end``, in seconds, ``scene`` and ``probability``, its mean over
+        the segment. Rows of NaN are in no segment.
+
+    Raises
+    ------
+    ValueError
+        If ``shortest`` is below 0.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skavsc.evaluation import scene_segments
+    >>> timeline = pd.DataFrame(
+    ...     {"start": [0, 1, 2], "end": [1, 2, 3], "park": [0.9, 0.7, 0.1], "tram": [0.1, 0.3, 0.9]}
+    ... )
+    >>> scene_segments(timeline)
+       start  end scene  probability
+    0      0    2  park          0.8
+    1      2    3  tram          0.9
+    """
+    if not shortest >= 0:
+        raise ValueError(f"shortest={shortest!r} must be at least 0")
+    labels = timeline.columns[2:]
+    values = timeline[labels].to_numpy(dtype=float)
+    known = ~np.isnan(values).any(axis=1)
+    scenes = np.full(len(values), -1)
+    scenes[known] = values[known].argmax(axis=1)
+    starts, ends = timeline["start"].to_numpy(), timeline["end"].to_numpy()
+    while True:
+        edges = np.flatnonzero(np.diff(scenes, prepend=-2, append=-2))
+        runs = list(itertools.pairwise(edges.tolist()))
+        absorbed = _absorb_shortest(runs, scenes, values, starts, ends, shortest)
+        if not absorbed:
+            break
+    rows = [
+        (starts[first], ends[last - 1], labels[code], values[first:last, code].mean())
+        for first, last in runs
+        if (code := scenes[first]) >= 0
+    ]
+    return pd.DataFrame(rows, columns=["start", "end", "scene", "probability"])
+
+
+def _absorb_shortest(
+    runs: list[tuple[int, int]],
+    scenes: NDArray[np.intp],
+    values: NDArray[np.float64],
+    starts: NDArray[Any],
+    ends: NDArray[Any],
+    shortest: float,
+) -> bool:
+    """Give the rows of the shortest run that is too short to a neighbour, if there is one."""
+    lengths = {
+        (first, last): ends[last - 1] - starts[first] for first, last in runs if scenes[first] >= 0
+    }
+    for first, last in sorted(lengths, key=lambda run: lengths[run]):
+        if lengths[first, last] >= shortest:
+            return False
+        beside = [scenes[row] for row in (first - 1, last) if 0 <= row < len(scenes)]
+        candidates = [code for code in beside if code >= 0]
+        if candidates:
+            best = max(candidates, key=lambda code: values[first:last, code].sum())
+            scenes[first:last] = best
+            return True
+    return False
+
+
+def write_edl(
+    path: str | os.PathLike[str],
+    segments: pd.DataFrame,
+    *,
+    clip: str,
+    fps: float = 25.0,
+    title: str = "scenes",
+) -> None:
+    """Write segments as an edit decision list (CMX 3600), which video editors open.
+
+    Parameters
+    ----------
+    path : path-like
+        The file to write; an existing one is replaced.
+    segments : pandas.DataFrame
+        As from `scene_segments`.
+    clip : str
+        The name of the recording.
+    fps : float, default=25.0
+        The frame rate of the recording, at least 1; time codes count whole frames (30 a second for
+        29.97, without drop frames).
+    title : str, default="scenes"
+        The title of the list.
+
+    Raises
+    ------
+    ValueError
+        If there are more than the 999 segments that such a list can hold, or ``fps`` is below 1.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from skavsc.evaluation import write_edl
+    >>> segments = pd.DataFrame(
+    ...     {"start": [0.0], "end": [8.2], "scene": ["park"], "probability": [0.9]}
+    ... )
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_edl(f"{folder}/a.edl", segments, clip="a.mp4")
+    ...     print(Path(f"{folder}/a.edl").read_text(encoding="utf-8"))
+    TITLE: scenes
+    FCM: NON-DROP FRAME
+    <BLANKLINE>
+    001  AX       AA/V  C        00:00:00:00 00:00:08:05 00:00:00:00 00:00:08:05
+    * FROM CLIP NAME: a.mp4
+    * COMMENT: park 0.90
+    <BLANKLINE>
+    """
+    if not fps >= 1:
+        raise ValueError(f"fps={fps!r} must be at least 1")
+    if len(segments) > _MOST_EVENTS:
+        raise ValueError(
+            f"there are {len(segments)} segments, and an edit decision list holds {_MOST_EVENTS}; "
+            "merge them by shortest="
+        )
+    lines = [f"TITLE: {title}", "FCM: NON-DROP FRAME", ""]
+    for number, row in enumerate(segments.itertuples(index=False), start=1):
+        times = f"{_time_code(row.start, fps)} {_time_code(row.end, fps)}"
+        lines += [
+            f"{number:03d}  AX       AA/V  C        {times} {times}",
+            f"* FROM CLIP NAME: {clip}",
+            f"* COMMENT: {row.scene} {row.probability:.2f}",
+        ]
+    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _time_code(seconds: Any, fps: float) -> str:
+    whole, frames = divmod(round(float(seconds) * fps), round(fps))
+    minutes, second = divmod(whole, 60)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{second:02d}:{frames:02d}"
