@@ -17,11 +17,11 @@ Clips of one place must share the beginning of their names up to the last hyphen
 import argparse
 from pathlib import Path
 
-import joblib
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import Pipeline
 
+import skavsc
 from skavsc import (
     AudioSceneClassifier,
     GammatoneMelTransformer,
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--cache", default="skavsc-cache", help="where features are kept")
-    parser.add_argument("--model", default="model.joblib", help="where the model is saved")
+    parser.add_argument("--model", default="model.skops", help="where the model is saved")
     options = parser.parse_args()
 
     clips = load_clip_folder(options.folder, groups=place)
@@ -101,7 +101,7 @@ def main() -> None:
 
     model = Pipeline([("features", features_of("gammatone", options)), ("classifier", framework)])
     model.fit(clips.X, clips.y, classifier__groups=groups)
-    joblib.dump(model, options.model)
+    skavsc.save(model, options.model)
     print(f"late fusion on gammatone features, fitted on all clips: {options.model}")
     for path, label in zip(clips.X["video"][:5], model.predict(clips.X[:5]), strict=True):
         print(f"  {path}: {label}")

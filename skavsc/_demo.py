@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import joblib
 import numpy as np
 
 from skavsc._full_demo import (
@@ -17,6 +16,7 @@ from skavsc._full_demo import (
     render_scenes,
 )
 from skavsc.evaluation import SceneReport, cross_validate_scenes
+from skavsc.persistence import save
 from skavsc.recipes import LocationFolds, make_scene_classifier
 
 ROWS = {"sound": ["audio"], "picture": ["visual"], "sound and picture": ["audio", "visual"]}
@@ -55,7 +55,7 @@ def run_demo(
             modalities=modalities,
             duration=DURATION,
             C=0.1,
-            memory=directory / "cache",
+            memory=str(directory / "cache"),
             random_state=0,
             verbose=verbose,
         )
@@ -78,8 +78,8 @@ def run_demo(
 
     say(f"3. Training on all {len(X)} clips")
     pipeline[-1].fit(features, y, groups=groups)
-    model = directory / "model.joblib"
-    joblib.dump(pipeline, model)
+    model = directory / "model.skops"
+    save(pipeline, model)
     say(f"   model: {model}")
 
     clip, truth = scenes.X[unseen].iloc[:1], scenes.y[unseen][0]
@@ -90,7 +90,7 @@ def run_demo(
 
     say(f"Done in {time.perf_counter() - started:.0f} s. The scenes are drawn and synthesised.")
     say("Next, with your own clips, one folder a label:")
-    say("   skavsc train FOLDER -o model.joblib --report report.html")
-    say("   skavsc predict model.joblib FILE...")
+    say("   skavsc train FOLDER -o model.skops --report report.html")
+    say("   skavsc predict model.skops FILE...")
     say("The published networks on these scenes, in some ten minutes: skavsc demo --full")
     return reports

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import joblib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -25,6 +24,7 @@ from skavsc.datasets import make_scenes
 from skavsc.evaluation import cross_validate_secrnn, format_results
 from skavsc.exceptions import UntrainedWeightsWarning
 from skavsc.fusion import ModalityUnion
+from skavsc.persistence import save
 from skavsc.pretrained import find_weights
 from skavsc.visual import VGGPlacesEmbedder, VideoFrameSampler
 
@@ -32,8 +32,8 @@ KINDS: dict[str, Literal["gammatone", "mel"]] = {"log-mel": "mel", "gammatone": 
 N_SCENES, N_LOCATIONS, CLIPS_PER_LOCATION, DURATION, N_FOLDS = 4, 7, 3, 3.0, 3
 
 _PREDICT = """
-import sys, joblib, pandas
-model = joblib.load(sys.argv[1])
+import sys, pandas, skavsc
+model = skavsc.load(sys.argv[1])
 clip = pandas.DataFrame({"audio": [sys.argv[2]], "video": [sys.argv[3]]})
 for label, probability in zip(model.classes_, model.predict_proba(clip)[0]):
     print(label, repr(float(probability)))
@@ -132,8 +132,8 @@ def run_full_demo(
     )
     with _quiet_about_weights():
         pipeline.fit(X, y, classifier__groups=groups)
-    model = directory / "model.joblib"
-    joblib.dump(pipeline, model)
+    model = directory / "model.skops"
+    save(pipeline, model)
     say(f"   saved as {model}")
 
     clip, truth = scenes.X[unseen].iloc[:1], scenes.y[unseen][0]
@@ -239,7 +239,7 @@ Weights of VGG16: {eyes}.
 |---|---|---|---|
 {_interval_rows(table)}
 
-The best by log loss is {best}; it is in `model.joblib`, fitted on all clips of the folds.
+The best by log loss is {best}; it is in `model.skops`, fitted on all clips of the folds.
 The scenes are drawn and synthesised: the figures show that the parts work together, and say
 nothing of how well they do on recordings.
 """

@@ -218,7 +218,8 @@ def make_scene_classifier(
     -------
     sklearn.pipeline.Pipeline
         The steps ``features`` and ``classifier``. Pass recording locations as
-        ``pipeline.fit(X, y, classifier__groups=groups)``.
+        ``pipeline.fit(X, y, classifier__groups=groups)``, except with one modality and a given
+        ``C``, where nothing is chosen by folds.
 
     Raises
     ------

@@ -1,13 +1,14 @@
-"""What commands share: clip tables from arguments, messages, tables and JSON."""
+"""What commands share: clip tables from arguments, model files, messages, tables and JSON."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from skavsc.datasets import load_clip_folder, load_clip_table, load_tau_urban_av
-from skavsc.exceptions import MediaError, MissingClipWarning, SkavscWarning
+from skavsc.datasets import kind_of_file, load_clip_folder, load_clip_table, load_tau_urban_av
+from skavsc.exceptions import (
+    MediaError,
+    MissingClipWarning,
+    MissingTrackError,
+    ModelFileError,
+    SkavscWarning,
+    UntrustedTypeError,
+)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
@@ -43,6 +51,40 @@ def print_table(table: pd.DataFrame, as_json: bool, *, index: bool = True) -> No
         click.echo(table.to_csv(index=index, float_format="%.6g"), nl=False)
 
 
+def _with_a_folder(_: click.Context, parameter: click.Parameter, path: str | None) -> str | None:
+    """Refuse a file that cannot be written, before hours are spent on what goes into it."""
+    if path is not None:
+        folder = Path(path).absolute().parent
+        if not folder.is_dir():
+            raise click.BadParameter(f"there is no folder {str(folder)!r}", param=parameter)
+        if not os.access(folder, os.W_OK):
+            raise click.BadParameter(f"{str(folder)!r} cannot be written", param=parameter)
+    return path
+
+
+def output_option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
+    """Return an option for a file that the command writes at its end."""
+    kind = click.Path(dir_okay=False)
+    return click.option(*names, type=kind, callback=_with_a_folder, **attributes)
+
+
+report_option = output_option("--report", "report_path", help="An HTML report.")
+
+
+def _pattern(_: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
+    try:
+        re.compile(text or "")
+    except re.error as error:
+        message = f"{text!r} is no regular expression: {error}"
+        raise click.BadParameter(message, param=parameter) from error
+    return text
+
+
+groups_option = click.option(
+    "--groups", callback=_pattern, help="Regular expression: the location in a clip's name."
+)
+
+
 def load_clips(path: str, groups: str | None) -> Any:
     """Load labelled clips from a folder, a CSV file or a set in TAU's layout.
 
@@ -66,34 +108,96 @@ def load_clips(path: str, groups: str | None) -> Any:
     return load_clip_folder(where, groups=groups)
 
 
-def clip_table(paths: tuple[str, ...]) -> pd.DataFrame:
+def clip_table(paths: Sequence[str]) -> pd.DataFrame:
     """Make a clip table of files: videos with their sound, and sound files."""
-    from skavsc.datasets import kind_of_file
-
     rows = []
     for path in paths:
-        if not os.path.exists(path):
-            raise click.BadParameter(f"there is no file {path!r}")
+        if not os.path.isfile(path):
+            found = "is a folder" if os.path.isdir(path) else "does not exist"
+            raise click.BadParameter(f"the file {path!r} {found}")
         sound_only = kind_of_file(path) == "sound"
         rows.append({"audio": path, "video": None if sound_only else path})
     return pd.DataFrame(rows, columns=["audio", "video"], dtype=object)
 
 
+def load_model(path: str) -> Any:
+    """Load a classifier from a model file."""
+    from skavsc.persistence import load
+
+    try:
+        model = load(path)
+    except UntrustedTypeError:
+        raise
+    except ModelFileError as error:
+        error.add_note(
+            "Give a file that `skavsc train` or skavsc.save has written. A joblib file runs code "
+            "when it is loaded: if you trust it, load it in Python and save it with skavsc.save."
+        )
+        raise
+    if not hasattr(model, "predict_proba"):
+        raise click.BadParameter(
+            f"{path} holds a {type(model).__name__}, which predicts no probabilities; give a "
+            "model from `skavsc train`"
+        )
+    set_verbosity(model, progress())
+    return model
+
+
+def set_verbosity(model: Any, verbose: int) -> None:
+    """Show or hide the progress bars of all parts of an estimator."""
+    names = [name for name in model.get_params() if name.rpartition("__")[2] == "verbose"]
+    model.set_params(**dict.fromkeys(names, verbose))
+
+
+class Failures:
+    """Files that could not be read in full, and why.
+
+    Attributes
+    ----------
+    errors : dict of (str, str) to MediaError
+        By absolute path and stage.
+    """
+
+    def __init__(self) -> None:
+        self.errors: dict[tuple[str, str], MediaError] = {}
+
+    def add(self, error: MediaError) -> None:
+        """Note a file that could not be read."""
+        self.errors[os.path.abspath(error.path), error.stage] = error
+
+    def say(self) -> None:
+        """List the files with the cause of each; tracks that are not there are only counted."""
+        silent = [error for error in self.errors.values() if isinstance(error, MissingTrackError)]
+        broken: dict[str, list[MediaError]] = {}
+        for (path, _), error in sorted(self.errors.items()):
+            if not isinstance(error, MissingTrackError):
+                broken.setdefault(path, []).append(error)
+        if silent:
+            say(f"{len(silent)} file(s) have sound or picture only; the rest is taken for missing")
+        if broken:
+            say(f"{len(broken)} file(s) could not be read in full:")
+        for path, errors in broken.items():
+            causes = {error.cause: error.stage for error in errors}
+            for cause, stage in causes.items():
+                say(f"  {os.path.relpath(path)}: {stage}: {cause}")
+
+
 @contextlib.contextmanager
-def collected_failures(report: Callable[[str], None] = say) -> Iterator[dict[str, MediaError]]:
-    """Collect files that cannot be read, by path, and print other warnings once.
+def collected_failures(report: Callable[[str], None] = say) -> Iterator[Failures]:
+    """Collect files that cannot be read, and print other warnings once.
 
     Yields
     ------
-    dict of str to MediaError
-        By absolute path; filled while the block runs.
+    Failures
+        Filled while the block runs.
     """
-    failures: dict[str, MediaError] = {}
+    failures = Failures()
     seen: set[str] = set()
 
     def show(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
         if isinstance(message, MissingClipWarning) and message.errors:
-            failures.update({os.path.abspath(error.path): error for error in message.errors})
+            for error in message.errors:
+                failures.add(error)
         elif issubclass(category, SkavscWarning) and str(message) not in seen:
             seen.add(str(message))
             report(f"Warning: {message}")
@@ -102,14 +206,6 @@ def collected_failures(report: Callable[[str], None] = say) -> Iterator[dict[str
         warnings.simplefilter("always", SkavscWarning)
         warnings.showwarning = show
         yield failures
-
-
-def say_failures(failures: dict[str, MediaError]) -> None:
-    """List the files that could not be read, with the cause of each."""
-    if failures:
-        say(f"{len(failures)} file(s) could not be read in full:")
-        for path, error in sorted(failures.items()):
-            say(f"  {os.path.relpath(path)}: {error.stage}: {error.cause}")
 
 
 def readable(features: NDArray[Any]) -> NDArray[np.bool_]:

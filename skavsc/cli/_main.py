@@ -51,8 +51,8 @@ def skavsc_command() -> None:
     Train a model on a folder of labelled clips, see how good it is, and use it:
 
     \b
-        skavsc train clips/ -o model.joblib --report report.html
-        skavsc predict model.joblib new.mp4
+        skavsc train clips/ -o model.skops --report report.html
+        skavsc predict model.skops new.mp4
     """  # noqa: D301
 
 

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
-import joblib
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.utils.validation import has_fit_parameter
 
 from skavsc.cli._common import (
     collected_failures,
+    groups_option,
     json_option,
     load_clips,
+    output_option,
     print_table,
     progress,
     readable,
+    report_option,
     say,
-    say_failures,
+    set_verbosity,
 )
-from skavsc.evaluation import cross_validate_scenes
+from skavsc.evaluation import SceneReport, cross_validate_scenes
+from skavsc.persistence import save
 from skavsc.recipes import LocationFolds, choose_recipe, make_scene_classifier
+
+_COLUMNS = {"audio": "audio", "visual": "video"}
+# What is said to be missing, by the modality that is there.
+_WORDS = {"audio": "a picture", "visual": "sound"}
 
 
 def _recipe_options(command: Any) -> Any:
@@ -35,8 +45,14 @@ def _recipe_options(command: Any) -> Any:
         ),
         click.option("--audio-model", help="Frozen network for sound: a name or a file."),
         click.option("--image-model", help="Frozen network for frames: a name or a file."),
-        click.option("--groups", help="Regular expression: the location in a clip's name."),
-        click.option("--duration", type=float, default=10.0, show_default=True, help="Seconds."),
+        groups_option,
+        click.option(
+            "--duration",
+            type=click.FloatRange(0, min_open=True),
+            default=10.0,
+            show_default=True,
+            help="Seconds of each clip.",
+        ),
         click.option("--folds", type=click.IntRange(2), default=5, show_default=True),
         click.option("--jobs", type=int, default=1, show_default=True, help="Processes; -1: all."),
         click.option("--seed", type=int, default=0, show_default=True),
@@ -47,7 +63,17 @@ def _recipe_options(command: Any) -> Any:
     return command
 
 
-def _prepared(
+class _Prepared(NamedTuple):
+    """A recipe, and the features of the clips of which something can be read."""
+
+    pipeline: Any
+    features: NDArray[Any]
+    y: NDArray[Any]
+    groups: NDArray[Any]
+    clips: pd.DataFrame
+
+
+def _prepare(
     data: str,
     recipe: str,
     audio_model: str | None,
@@ -57,14 +83,10 @@ def _prepared(
     jobs: int,
     seed: int,
     cache: str | None,
-) -> tuple[Any, Any]:
-    """Load the clips, choose the recipe, and say both."""
+) -> _Prepared:
+    """Load the clips, choose the recipe, say both, and compute the features."""
     clips = load_clips(data, groups)
-    modalities = [
-        modality
-        for modality, column in (("audio", "audio"), ("visual", "video"))
-        if clips.X[column].notna().any()
-    ]
+    modalities = [name for name, column in _COLUMNS.items() if clips.X[column].notna().any()]
     n_locations = len(np.unique(clips.groups))
     say(
         f"{len(clips.X)} clips of {len(np.unique(clips.y))} classes from {n_locations} recording "
@@ -77,45 +99,57 @@ def _prepared(
         choice = choice._replace(recipe=recipe, reason="as asked for")
     say(f"Recipe: {choice.recipe} ({choice.reason})")
     models = {"audio_model": audio_model, "image_model": image_model}
-    pipeline = make_scene_classifier(
-        choice.recipe,
-        modalities=modalities,
-        duration=duration,
-        C=choice.C,
-        memory=cache,
-        n_jobs=jobs,
-        on_error="missing",
-        random_state=seed,
-        verbose=progress(),
-        **{name: model for name, model in models.items() if model is not None},
-    )
-    return clips, pipeline
 
+    def build(modalities: list[str]) -> Any:
+        return make_scene_classifier(
+            choice.recipe,
+            modalities=modalities,
+            duration=duration,
+            C=choice.C,
+            memory=cache,
+            n_jobs=jobs,
+            on_error="missing",
+            random_state=seed,
+            verbose=progress(),
+            **{name: model for name, model in models.items() if model is not None},
+        )
 
-def _cross_validated(pipeline: Any, clips: Any, folds: int) -> Any:
-    """Cross-validate on the clips of which something can be read; return report and clips."""
-    # Features once, in this process; the folds share them.
+    pipeline = build(modalities)
+    # Once, in this process; the folds and the model share them.
     features = pipeline[:-1].fit_transform(clips.X)
+    if features.dtype.names is not None:
+        found = [name for name in modalities if readable(features[name]).any()]
+        if len(found) == 1:
+            say(f"No clip has {_WORDS[found[0]]} that can be read")
+            features, pipeline = features[found[0]], build(found)
+            # Nothing is left to learn in it: features do not depend on other clips.
+            pipeline[:-1].fit(clips.X.iloc[:1])
     there = readable(features)
+    if not there.any():
+        raise click.ClickException("none of the clips can be read")
     if not there.all():
         say(f"{np.count_nonzero(~there)} clips have nothing that can be read and are left out")
-    report = cross_validate_scenes(
-        pipeline[-1],
-        features[there],
-        clips.y[there],
-        groups=clips.groups[there],
+    return _Prepared(pipeline, features[there], clips.y[there], clips.groups[there], clips.X[there])
+
+
+def _cross_validated(prepared: _Prepared, folds: int) -> SceneReport:
+    """Cross-validate with whole recording locations held out."""
+    return cross_validate_scenes(
+        prepared.pipeline[-1],
+        prepared.features,
+        prepared.y,
+        groups=prepared.groups,
         cv=LocationFolds(folds, random_state=0),
-        modalities=features.dtype.names or (),
-        clips=clips.X[there],
+        modalities=prepared.features.dtype.names or (),
+        clips=prepared.clips,
         name="skavsc",
     )
-    return report, features, there
 
 
 @click.command()
 @_recipe_options
-@click.option("-o", "--output", type=click.Path(dir_okay=False), required=True)
-@click.option("--report", "report_path", type=click.Path(dir_okay=False), help="An HTML report.")
+@output_option("-o", "--output", required=True, help="The model file, such as model.skops.")
+@report_option
 def train(output: str, report_path: str | None, folds: int, as_json: bool, **options: Any) -> None:
     """Train a model on DATA and write it to a file.
 
@@ -126,27 +160,37 @@ def train(output: str, report_path: str | None, folds: int, as_json: bool, **opt
     clips. Give --groups where several clips were recorded at one place.
     """
     with collected_failures() as failures:
-        clips, pipeline = _prepared(**options)
-        report, features, there = _cross_validated(pipeline, clips, folds)
-        print_table(report.summary(), as_json)
+        prepared = _prepare(**options)
+        report = _cross_validated(prepared, folds)
+        summary = report.summary()
+        print_table(summary, as_json)
         if report_path is not None:
             say(f"Report: {report.to_html(report_path)}")
-        pipeline[-1].fit(features[there], clips.y[there], groups=clips.groups[there])
-        joblib.dump(pipeline, output)
-    say_failures(failures)
+        model = prepared.pipeline
+        # One logistic regression without a search has no use for the locations.
+        groups = {"groups": prepared.groups} if has_fit_parameter(model[-1], "groups") else {}
+        model[-1].fit(prepared.features, prepared.y, **groups)
+        set_verbosity(model, 0)
+        measured = summary.loc["clips", ["accuracy", "macro_log_loss"]]
+        training = {
+            "clips": len(prepared.y),
+            "locations": len(np.unique(prepared.groups)),
+            "metrics": {name: round(float(value), 4) for name, value in measured.items()},
+        }
+        save(model, output, training=training)
+    failures.say()
     say(f"Model: {output}")
     say(f"Use it: skavsc predict {output} FILE...")
 
 
 @click.command()
 @_recipe_options
-@click.option("-o", "--output", type=click.Path(dir_okay=False), required=True)
+@output_option("-o", "--output", required=True, help="The HTML file.")
 def report(output: str, folds: int, as_json: bool, **options: Any) -> None:
     """Cross-validate a recipe on DATA and write an HTML report; no model is kept."""
     with collected_failures() as failures:
-        clips, pipeline = _prepared(**options)
-        result, _, _ = _cross_validated(pipeline, clips, folds)
+        result = _cross_validated(_prepare(**options), folds)
         print_table(result.summary(), as_json)
         written: Path = result.to_html(output)
-    say_failures(failures)
+    failures.say()
     say(f"Report: {written}")

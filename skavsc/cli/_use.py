@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-import joblib
 import numpy as np
 import pandas as pd
 
 from skavsc.cli._common import (
+    Failures,
     clip_table,
     collected_failures,
+    groups_option,
     json_option,
     load_clips,
+    load_model,
+    output_option,
     print_table,
     readable,
+    report_option,
     say,
-    say_failures,
 )
-from skavsc.evaluation import scene_report, write_submission
+from skavsc.evaluation import (
+    scene_report,
+    scene_segments,
+    scene_timeline,
+    write_edl,
+    write_submission,
+)
+from skavsc.exceptions import MediaError
 
 
-def _load(path: str) -> Any:
-    """Load a model that ``skavsc train`` or ``joblib.dump`` has written."""
-    model = joblib.load(path)
-    if not hasattr(model, "predict_proba"):
-        raise click.BadParameter(
-            f"{path} holds a {type(model).__name__}, which predicts no probabilities; give a "
-            "model from `skavsc train`"
-        )
-    return model
-
-
-def _probabilities(model: Any, X: pd.DataFrame) -> tuple[Any, dict[str, Any]]:
+def _probabilities(model: Any, X: pd.DataFrame) -> tuple[Any, Failures]:
     """Predict clips, NaN for those of which nothing can be read."""
     with collected_failures() as failures:
         features = model[:-1].transform(X)
@@ -49,35 +49,119 @@ def _probabilities(model: Any, X: pd.DataFrame) -> tuple[Any, dict[str, Any]]:
 @click.argument("model", type=click.Path(exists=True, dir_okay=False))
 @click.argument("files", nargs=-1, required=True)
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Scenes a file.")
+@click.option(
+    "--timeline", is_flag=True, help="Segments of one scene, of recordings of any length."
+)
+@click.option(
+    "--hop",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Seconds from one prediction of a timeline to the next.",
+)
+@click.option(
+    "--shortest",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="Seconds of the shortest segment of a timeline.",
+)
+@output_option("--probabilities", help="A CSV file for the timeline's probabilities, row by row.")
+@output_option("--edl", help="An edit decision list (CMX 3600) for the timeline of one file.")
+@click.option("--fps", type=click.FloatRange(1), default=25.0, show_default=True, help="Of --edl.")
 @json_option
-def predict(model: str, files: tuple[str, ...], top: int, as_json: bool) -> None:
-    """Predict the scenes of FILES with MODEL.
+def predict(
+    model: str,
+    files: tuple[str, ...],
+    top: int,
+    timeline: bool,
+    hop: float,
+    shortest: float,
+    probabilities: str | None,
+    edl: str | None,
+    fps: float,
+    as_json: bool,
+) -> None:
+    """Predict the scenes of FILES with MODEL, a file from `skavsc train` or skavsc.save.
 
-    Only load models that you trust: they are joblib files, which can run code.
+    A file is judged by its beginning, as long as the clips that the model was trained on. With
+    --timeline it is judged all along, and its segments are printed: start and end in seconds,
+    scene, and mean probability.
     """
-    fitted = _load(model)
+    if not timeline and (probabilities is not None or edl is not None):
+        raise click.UsageError("--probabilities and --edl are of a timeline; add --timeline")
+    if edl is not None and len(files) > 1:
+        raise click.UsageError(f"--edl is for one file, of {len(files)}")
     X = clip_table(files)
-    probabilities, failures = _probabilities(fitted, X)
+    fitted = load_model(model)
+    if timeline:
+        unknown = _timelines(fitted, files, hop, shortest, probabilities, edl, fps, as_json)
+    else:
+        unknown = _clips(fitted, files, X, top, as_json)
+    if unknown:
+        raise click.ClickException(f"no prediction for {', '.join(unknown)}")
+
+
+def _clips(model: Any, files: Sequence[str], X: pd.DataFrame, top: int, as_json: bool) -> list[str]:
+    """Print the likeliest scenes of files; return those that are not predicted."""
+    probabilities, failures = _probabilities(model, X)
     rows = []
     for path, row in zip(files, probabilities, strict=True):
         best = np.argsort(row)[::-1][: 0 if np.isnan(row).any() else top]
         rows += [
-            {"file": path, "rank": rank, "scene": str(fitted.classes_[k]), "probability": row[k]}
+            {"file": path, "rank": rank, "scene": str(model.classes_[k]), "probability": row[k]}
             for rank, k in enumerate(best, start=1)
         ]
     table = pd.DataFrame(rows, columns=["file", "rank", "scene", "probability"])
     print_table(table, as_json, index=False)
-    say_failures(failures)
-    if np.isnan(probabilities).any():
-        raise click.ClickException("some files could not be predicted")
+    failures.say()
+    return [path for path, row in zip(files, probabilities, strict=True) if np.isnan(row).any()]
+
+
+def _timelines(
+    model: Any,
+    files: Sequence[str],
+    hop: float,
+    shortest: float,
+    probabilities: str | None,
+    edl: str | None,
+    fps: float,
+    as_json: bool,
+) -> list[str]:
+    """Print the segments of files; return those that are not predicted."""
+    lines, tables = [], []
+    with collected_failures() as failures:
+        for path in files:
+            try:
+                line = scene_timeline(model, path, hop=hop)
+            except MediaError as error:
+                failures.add(error)
+                continue
+            segments = scene_segments(line, shortest=shortest)
+            line.insert(0, "file", path)
+            segments.insert(0, "file", path)
+            lines.append(line)
+            tables.append(segments)
+    columns = ["file", "start", "end", "scene", "probability"]
+    table = pd.concat(tables) if tables else pd.DataFrame(columns=columns)
+    print_table(table, as_json, index=False)
+    if lines and probabilities is not None:
+        pd.concat(lines).to_csv(probabilities, index=False, float_format="%.6g")
+        say(f"Probabilities: {probabilities}")
+    if tables and edl is not None:
+        write_edl(edl, tables[0], clip=Path(files[0]).name, fps=fps, title=Path(files[0]).stem)
+        say(f"Edit decision list: {edl}")
+    failures.say()
+    found = {path for table in tables for path in table["file"]}
+    return [path for path in files if path not in found]
 
 
 @click.command()
 @click.argument("model", type=click.Path(exists=True, dir_okay=False))
 @click.argument("data", type=click.Path(exists=True))
-@click.option("--groups", help="Regular expression: the location in a clip's name.")
-@click.option("--report", "report_path", type=click.Path(dir_okay=False), help="An HTML report.")
-@click.option("--submission", type=click.Path(dir_okay=False), help="The challenge's file.")
+@groups_option
+@report_option
+@output_option("--submission", help="The challenge's submission file.")
 @json_option
 def evaluate(
     model: str,
@@ -88,7 +172,7 @@ def evaluate(
     as_json: bool,
 ) -> None:
     """Predict the labelled clips of DATA with MODEL, which was not trained on them."""
-    fitted = _load(model)
+    fitted = load_model(model)
     clips = load_clips(data, groups)
     probabilities, failures = _probabilities(fitted, clips.X)
     result = scene_report(
@@ -107,4 +191,4 @@ def evaluate(
         names = clips.X["audio"].fillna(clips.X["video"])[there].map(lambda p: Path(p).name)
         write_submission(submission, list(names), probabilities[there], list(fitted.classes_))
         say(f"Submission: {submission}")
-    say_failures(failures)
+    failures.say()

@@ -1,0 +1,68 @@
+"""How the command starts, and how it ends: exit status and messages."""
+
+import subprocess
+import sys
+
+import pytest
+
+import skavsc
+from skavsc.cli import main
+
+
+def test_importing_loads_nothing_heavy():
+    code = (
+        "import sys, skavsc, skavsc.cli\n"
+        "heavy = {'keras', 'tensorflow', 'cv2', 'av', 'librosa', 'sklearn', 'numba', 'pandas'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+        "assert skavsc.cli.main(['--help']) == 0\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    first, *_, last = run.stdout.splitlines()
+    assert first == last == "[]"
+
+
+def test_naming_an_estimator_does_not_load_keras():
+    code = "import sys, skavsc; skavsc.SECRNNClassifier(); print('keras' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"skavsc {skavsc.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["dance"], "No such command 'dance'"),
+        (["train", "gone", "-o", "m"], "'gone' does not exist"),
+        (["train", "."], "Missing option '-o'"),
+        (["train", ".", "-o", "gone/model.skops"], "there is no folder"),
+        (["train", ".", "-o", "m", "--folds", "1"], "1 is not in the range x>=2"),
+        (["train", ".", "-o", "m", "--duration", "-1"], "-1.0 is not in the range x>0"),
+        (["train", ".", "-o", "m", "--recipe", "cake"], "'cake' is not one of"),
+        (["train", ".", "-o", "m", "--groups", "("], "'(' is no regular expression"),
+        (["demo", "--weights", "file.h5"], "add --full"),
+        (["predict", "gone.skops", "a.mp4"], "'gone.skops' does not exist"),
+        (["predict", __file__], "Missing argument 'FILES...'"),
+        (["predict", __file__, "gone.mp4"], "the file 'gone.mp4' does not exist"),
+        (["predict", __file__, "."], "the file '.' is a folder"),
+        (["predict", __file__, __file__, "--edl", "a.edl"], "add --timeline"),
+        (["predict", __file__, "a", "b", "--timeline", "--edl", "a.edl"], "for one file, of 2"),
+        (["predict", __file__, __file__, "--timeline", "--hop", "0"], "0.0 is not in the range"),
+        (["evaluate", __file__, "gone"], "'gone' does not exist"),
+    ],
+)
+def test_wrong_usage_ends_with_2(words, message, capsys):
+    assert main(words) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_failures_end_with_1_and_name_the_cause(tmp_path, capsys):
+    (tmp_path / "park").mkdir()
+    (tmp_path / "park" / "notes.txt").write_text("no clips here")
+    assert main(["train", str(tmp_path), "-o", str(tmp_path / "model.skops")]) == 1
+    assert "Error:" in capsys.readouterr().err
+    assert not (tmp_path / "model.skops").exists()
