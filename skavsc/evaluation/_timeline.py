@@ -58,8 +58,9 @@ def scene_timeline(
     pandas.DataFrame
         One row for each ``hop`` seconds: ``start`` and ``end``, in seconds, and a column of
         probabilities for each label. The last row ends with the recording, whose length is known
-        to one frame of the `VideoFrameSampler`, or to a sample. A row is the prediction of the clip around its middle, which
-        is shifted where it would exceed the recording. NaN where there is nothing to read.
+        to one frame of the `VideoFrameSampler`, or to a sample. A row is the prediction of the
+        clip around its middle, which is shifted where it would exceed the recording. NaN where
+        there is nothing to read.
 
     Raises
     ------
