@@ -171,11 +171,13 @@ def train(output: str, report_path: str | None, folds: int, as_json: bool, **opt
         groups = {"groups": prepared.groups} if has_fit_parameter(model[-1], "groups") else {}
         model[-1].fit(prepared.features, prepared.y, **groups)
         set_verbosity(model, 0)
-        measured = summary.loc["clips", ["accuracy", "macro_log_loss"]]
+        measured = summary.loc["clips"].to_dict()
         training = {
             "clips": len(prepared.y),
             "locations": len(np.unique(prepared.groups)),
-            "metrics": {name: round(float(value), 4) for name, value in measured.items()},
+            "metrics": {
+                name: round(float(measured[name]), 4) for name in ("accuracy", "macro_log_loss")
+            },
         }
         save(model, output, training=training)
     failures.say()

@@ -200,8 +200,10 @@ def _tracks(estimator: Any, path: str | os.PathLike[str]) -> dict[str, _Track]:
 def _frames(
     path: str | os.PathLike[str], sampler: VideoFrameSampler
 ) -> Iterator[tuple[NDArray[np.uint8], float]]:
-    how = {"size": sampler.size, "interpolation": sampler.interpolation}
-    for image in stream_frames(path, fps=sampler.fps, **how):
+    images = stream_frames(
+        path, fps=sampler.fps, size=sampler.size, interpolation=sampler.interpolation
+    )
+    for image in images:
         yield image[None], sampler.fps
 
 
