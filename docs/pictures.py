@@ -74,7 +74,7 @@ def shrink(path):
     Image.open(path).convert("RGB").quantize(128).save(path, optimize=True)
 
 
-def take_picture(page, path, width=1000, height=1040):
+def take_picture(page, path, width=1000, height=925):
     """Save the top of an HTML page as a small PNG."""
     options = webdriver.ChromeOptions()
     for option in (
