@@ -36,3 +36,17 @@ def folder(tmp_path_factory):
 def test_code_runs(page, folder, monkeypatch):
     monkeypatch.chdir(folder)
     exec(compile(code_of(page), str(page), "exec"), {"__name__": "__main__"})
+
+
+def test_files_that_are_named_exist():
+    pages = [*DOCS.rglob("*.md"), *DOCS.parent.glob("*.md")]
+    named = {
+        (page.name, path)
+        for page in pages
+        if "_build" not in page.parts and page.name != "CHANGELOG.md"
+        for path in re.findall(
+            r"`((?:benchmarks|docs|examples|skavsc|tests)/[\w./]*)[ `]", page.read_text()
+        )
+    }
+    assert len(named) > 50
+    assert {(page, path) for page, path in named if not (DOCS.parent / path).exists()} == set()
