@@ -113,6 +113,10 @@ class Clock:
             if shift:
                 packet.pts = None if packet.pts is None else packet.pts + shift
                 packet.dts = None if packet.dts is None else packet.dts + shift
+            if self.format_name == "mp3" and bytes(memoryview(packet)[:3]) == b"ID3":
+                # Where files are joined, a tag and what describes the sound after it.
+                offsets[parts[index]] -= packet.duration * unit
+                continue
             found = True
             # Elsewhere the flag only says that the writer did not know the size.
             damage.incomplete = self._joined and packet.is_corrupt

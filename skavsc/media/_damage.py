@@ -1,4 +1,4 @@
-"""How much damage a file may have: what cannot be decoded, and files that are cut off."""
+"""How much damage a file may have: what cannot be decoded, and ends that are missing."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from typing import Any, BinaryIO
 import av
 
 from skavsc.exceptions import DamagedMediaWarning
+from skavsc.media._extent import is_cut_off
 from skavsc.media._file import UnusableError
 
 #: The largest share of packets between the first and the last good one that may be lost.
 MAX_LOST = 0.1
-
-# Some programs get the size in a header wrong by the size of the header.
-_SLACK = 8
 
 
 class Damage:
@@ -27,7 +25,7 @@ class Damage:
     """
 
     def __init__(self) -> None:
-        #: Whether reading ended with an error.
+        #: Whether reading ended with an error, or before the announced end.
         self.cut_off = False
         #: Whether the last packet is only a part of one.
         self.incomplete = False
@@ -92,90 +90,3 @@ def warn_of_damage(path: str | os.PathLike[str], stage: str, what: str | None) -
     """Issue ``DamagedMediaWarning`` if anything is missing."""
     if what is not None:
         warnings.warn(f"{os.fspath(path)}: {stage}: {what}", DamagedMediaWarning, stacklevel=3)
-
-
-def is_cut_off(file: BinaryIO) -> bool:
-    """Return whether a file is shorter than its outermost structure says.
-
-    RIFF (WAV, AVI) and its relatives, AIFF, AU, CAF, Matroska, MP4 and transport streams tell.
-    Sizes of 0 and of all ones mean that the writer did not know.
-    """
-    # On its own number, so that the buffer of the Python file does not come in between.
-    number = file.fileno()
-    size = os.fstat(number).st_size
-    head = os.pread(number, 64, 0)
-    if head[:4] in (b"RIFF", b"RIFX", b"FORM"):
-        return _chunks_end(number, size, "little" if head[:4] == b"RIFF" else "big") > size + _SLACK
-    if head[:4] in (b"RF64", b"BW64"):
-        return int.from_bytes(head[20:28], "little") + 8 > size + _SLACK
-    if head[:4] == b"riff":  # W64
-        return int.from_bytes(head[16:24], "little") > size + _SLACK
-    if head[:4] == b".snd":
-        length = int.from_bytes(head[8:12], "big")
-        announced = int.from_bytes(head[4:8], "big") + length
-        return length not in (0, 0xFFFFFFFF) and announced > size + _SLACK
-    if head[:4] == b"caff":
-        return _caf_end(number, size) > size + _SLACK
-    if head[:4] == b"\x1aE\xdf\xa3":
-        return _ebml_end(number, size) > size
-    if head[4:8] in (b"ftyp", b"styp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide"):
-        return _boxes_end(number, size) > size
-    if head[:1] == b"G" and os.pread(number, 1, 188) == b"G":
-        return bool(size % 188)
-    return False
-
-
-def _chunks_end(number: int, size: int, order: Any) -> int:
-    end = 0
-    while end + 8 <= size:
-        head = os.pread(number, 8, end)
-        length = int.from_bytes(head[4:8], order)
-        if head[:4] not in (b"RIFF", b"RIFX", b"FORM") or length in (0, 0xFFFFFFFF):
-            break
-        end += 8 + length
-    return end
-
-
-def _caf_end(number: int, size: int) -> int:
-    end = 8
-    while end + 12 <= size:
-        length = int.from_bytes(os.pread(number, 12, end)[4:], "big", signed=True)
-        if length < 0:  # to the end of the file
-            return 0
-        end += 12 + length
-    return end
-
-
-def _boxes_end(number: int, size: int) -> int:
-    end = 0
-    while end + 8 <= size:
-        head = os.pread(number, 16, end)
-        length = int.from_bytes(head[:4], "big")
-        if length == 1:
-            length = int.from_bytes(head[8:16], "big")
-        # 0 is "to the end of the file"; letters as in all box types, or else it is padding.
-        if length < 8 or not head[4:8].isalnum():
-            break
-        end += length
-    return end
-
-
-def _ebml_end(number: int, size: int) -> int:
-    """Return the end of the header and the segment, or of the segment's elements."""
-    end = 0
-    while end + 2 <= size:
-        head = os.pread(number, 16, end)
-        n_id = 9 - head[0].bit_length() if head[0] else 0
-        n_size = 9 - head[n_id].bit_length() if 0 < n_id <= 4 and head[n_id : n_id + 1] else 9
-        if not 0 < n_id <= 4 or n_size > 8 or len(head) < n_id + n_size:
-            break
-        bits = 7 * n_size
-        length = int.from_bytes(head[n_id : n_id + n_size], "big") & ((1 << bits) - 1)
-        end += n_id + n_size
-        if length == (1 << bits) - 1:
-            # Unknown: go on with the elements inside a segment; clusters have no end.
-            if head[:4] == b"\x18S\x80g":
-                continue
-            return 0
-        end += length
-    return end

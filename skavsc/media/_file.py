@@ -6,6 +6,7 @@ import contextlib
 import os
 import stat
 import time
+import traceback
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -14,6 +15,8 @@ import av
 from skavsc.exceptions import MediaError, MediaNotFoundError, MissingTrackError
 
 _KINDS = {"read sound": "sound or video", "read picture": "video"}
+# Kinds of errors that no content of a file leads to.
+_MISTAKES = (AssertionError, AttributeError, ImportError, NameError, TypeError)
 
 
 class UnusableError(Exception):
@@ -33,7 +36,7 @@ def media_errors(path: str | os.PathLike[str], stage: str) -> Iterator[None]:
     """Turn any exception of a decoder or of another dependency into ``MediaError``.
 
     Damaged files make the libraries beneath raise anything, from ``IndexError`` to
-    ``MemoryError``. Only interruptions, which are no ``Exception``, pass.
+    ``MemoryError``. Interruptions, which are no ``Exception``, and our own mistakes pass.
     """
     try:
         yield
@@ -49,8 +52,22 @@ def media_errors(path: str | os.PathLike[str], stage: str) -> Iterator[None]:
         cause = f"not a {_KINDS[stage]} file, or a damaged one (FFmpeg: {reason})"
         raise MediaError(path, stage, cause) from error
     except Exception as error:
+        if _is_mistake(error):
+            raise
         cause = f"the file is damaged ({type(error).__name__}: {error})"
         raise MediaError(path, stage, cause) from error
+
+
+def _is_mistake(error: Exception) -> bool:
+    """Return whether an error comes from the code of this package, whatever is in the file.
+
+    Of other kinds, as IndexError, we cannot tell: compiled functions leave no trace of their own,
+    and the values that they get come from the file.
+    """
+    if not isinstance(error, _MISTAKES):
+        return False
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__")).startswith("skavsc.")
 
 
 @contextlib.contextmanager

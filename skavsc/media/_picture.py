@@ -294,7 +294,8 @@ def read_frames(
     -----
     Pixels equal those of ``cv2.VideoCapture`` and ``cv2.resize``. The file is read once, in
     order; frames that neither are shown at an instant nor help to predict others are not
-    decoded, and only those that are shown are converted.
+    decoded, and only those that are shown are converted. ``read_sound`` says which files are
+    known to be cut off.
 
     Examples
     --------

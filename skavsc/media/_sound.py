@@ -31,6 +31,8 @@ _EXACT = {f"PCM_{kind}" for kind in ("S8", "U8", "16", "24", "32")}
 _EXACT |= {"FLOAT", "DOUBLE", "ULAW", "ALAW"}
 # Files that name their channels, which libsndfile does not tell.
 _NAMED = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "CAF", "FLAC", "AU", "OGG"}
+# What FFmpeg calls the formats whose header has an exact number of samples.
+_COUNTED = {"flac", "tta", "wv"}
 
 # The scale of 16-bit samples in a float file is still taken as it is.
 _PEAK = 65_536
@@ -81,6 +83,9 @@ def _container_parts(
         for samples in resampler.convert(None):
             track.add(None, samples, resampler.rate)
     damage.check()
+    if container.format.name in _COUNTED and stream.duration is not None and not info.complete:
+        announced = round(stream.duration * stream.time_base * resampler.rate)
+        damage.cut_off |= track.position < announced
     yield from track.rest()
 
 
@@ -236,7 +241,14 @@ def read_sound(
     clock. A sound track that begins later than the picture is preceded by silence. Where time
     stamps jump ahead by more than 10 ms, or have run ahead by more than 100 ms, silence is
     inserted; if the next stamps contradict it, it is taken back. Parts of joined files follow
-    one another.
+    one another; of joined MP3, as with the ffmpeg command, without the frame that follows a tag.
+
+    *Ends*: a file counts as cut off if it is shorter than its structure says: the sizes in WAV,
+    AIFF, AU, CAF, AVI, Matroska, WebM, MP4, ASF, FLV and MP3 with an index, the numbers of samples
+    in FLAC, TTA and WavPack, the mark on the last page of Ogg, a last packet of a transport stream
+    that is not whole. Where the writer did not know the size, as in live WebM or an unclosed AVI, a
+    file is whole if its last element is. Nothing tells where MP3 without an index, bare AAC, AC-3
+    or MP2, program streams and NUT should end.
 
     *Mixing*: channels are mixed by their names, with the coefficients of ITU-R BS.775 as
     implemented in libswresample: left = FL + 0.7071 FC + 0.7071 BL (or SL) + 0.5 BC, right

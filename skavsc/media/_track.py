@@ -59,14 +59,15 @@ class Track:
         self._limits = limits
         self._parts: list[Waveform] = []
         self._begun = False
-        self._position = 0
+        #: Number of samples until now.
+        self.position = 0
         self._gap = 0
         # The last silence: its index among the parts, and where it ends.
         self._silence: tuple[int, int] | None = None
 
     def add(self, start: int | None, samples: Waveform, rate: int) -> bool:
         """Add samples that begin at a position; return whether there are enough."""
-        gap = 0 if start is None else start - self._position
+        gap = 0 if start is None else start - self.position
         if not self._begun and gap < 0:
             samples = samples[:, -gap:]  # the run-in of the codec, before time 0
             gap = 0
@@ -78,8 +79,8 @@ class Track:
         if samples.size:
             self._parts.append(samples)
             self._begun = True
-            self._position += samples.shape[1]
-        return self._position >= self._limits.n_samples(rate)
+            self.position += samples.shape[1]
+        return self.position >= self._limits.n_samples(rate)
 
     def _fill(self, gap: int, n_channels: int, rate: int) -> int:
         if gap > self._limits.max_gap * rate:
@@ -88,29 +89,29 @@ class Track:
                 f"max_gap={self._limits.max_gap:g} s"
             )
         # No more than what is asked for.
-        gap = int(min(gap, max(self._limits.n_samples(rate) - self._position, 0)))
+        gap = int(min(gap, max(self._limits.n_samples(rate) - self.position, 0)))
         self._parts.append(np.zeros((n_channels, gap), dtype=np.float32))
         self._begun = True
-        self._position += gap
-        self._silence = len(self._parts) - 1, self._position
+        self.position += gap
+        self._silence = len(self._parts) - 1, self.position
         return 0
 
     def _take_back(self, overlap: int, rate: int) -> int:
         """Shorten a silence that the time stamps after it do not confirm."""
         assert self._silence is not None
         index, end = self._silence
-        if self._position - end > _LAG * rate:
+        if self.position - end > _LAG * rate:
             self._silence = None
             return 0
         excess = min(overlap, self._parts[index].shape[1])
         self._parts[index] = self._parts[index][:, excess:]
-        self._position -= excess
+        self.position -= excess
         return excess
 
     def settled(self, rate: int) -> list[Waveform]:
         """Give away the parts that later time stamps do not change."""
         index = len(self._parts)
-        if self._silence is not None and self._position - self._silence[1] <= _LAG * rate:
+        if self._silence is not None and self.position - self._silence[1] <= _LAG * rate:
             index, end = self._silence
             self._silence = 0, end
         settled, self._parts = self._parts[:index], self._parts[index:]

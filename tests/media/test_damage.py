@@ -99,6 +99,107 @@ def test_containers_cut_off(tmp_path, containers, suffix, share):
         np.testing.assert_array_equal(first, whole[: len(first)])
 
 
+def end_of_packet(path, share):
+    """Where the last packet ends before a share of a file."""
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux() if packet.size]
+    content = path.read_bytes()
+    ends = [content.index(bytes(packet)) + packet.size for packet in packets]
+    return max(end for end in ends if end < share * len(content))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [
+        ("mp3", "libmp3lame"),
+        ("flac", "flac"),
+        ("tta", "tta"),
+        ("wv", "wavpack"),
+        ("oga", "flac"),
+        ("opus", "libopus"),
+        ("wma", "wmav2"),
+        ("mka", "aac"),
+        ("mka", "pcm_s16le"),
+        ("avi", "mp2"),
+        ("flv", "libmp3lame"),
+    ],
+)
+def test_a_cut_behind_a_packet(tmp_path, encode_sound, make_noise, suffix, codec):
+    """Where nothing but the structure tells; whole files give no warning."""
+    whole, path = tmp_path / f"whole.{suffix}", tmp_path / f"cut.{suffix}"
+    rate = 44_100 if suffix in {"mp3", "flv"} else RATE
+    encode_sound(whole, make_noise(2), codec, rate=rate, options={"b": "128k"})
+    expected, _ = read_sound(whole)
+    # FLV tells of a cut within a packet only.
+    path.write_bytes(whole.read_bytes()[: end_of_packet(whole, 0.6) - (suffix == "flv")])
+    with pytest.warns(DamagedMediaWarning, match=rf"cut\.{suffix}: read sound: "):
+        waveform, _ = read_sound(path)
+    n_samples = waveform.shape[1]
+    assert n_samples < 0.95 * expected.shape[1]
+    np.testing.assert_array_equal(waveform[:, :-4096], expected[:, : n_samples - 4096])
+
+
+def of_unknown_size(content, names):
+    """Write all ones for the sizes of the Matroska elements with some names."""
+    content = bytearray(content)
+    for name in names:
+        at = -1
+        while (at := content.find(name, at + 1)) >= 0:
+            size = at + len(name)
+            n_bytes = 9 - content[size].bit_length()
+            ones = bytes([2 ** (9 - n_bytes) - 1]) + b"\xff" * (n_bytes - 1)
+            content[size : size + n_bytes] = ones
+    return bytes(content)
+
+
+def test_live_webm(tmp_path, containers):
+    """Of unknown size it is whole as long as its last block is."""
+    content = of_unknown_size(containers["webm"].read_bytes(), [b"\x18S\x80g", b"\x1fC\xb6u"])
+    content = content[: content.rindex(b"\x1cS\xbbk")]  # without an index
+    path = tmp_path / "a.webm"
+    path.write_bytes(content)
+    expected, _ = read_sound(containers["webm"])
+    np.testing.assert_array_equal(read_sound(path)[0], expected)
+    np.testing.assert_array_equal(read_frames(path), read_frames(containers["webm"]))
+    end = end_of_packet(path, 0.6)
+    path.write_bytes(content[:end])
+    n_samples = read_sound(path)[0].shape[1]
+    assert 0.4 < n_samples / expected.shape[1] < 0.8
+    path.write_bytes(content[: end - 5])
+    for read in (read_sound, read_frames):
+        with pytest.warns(DamagedMediaWarning, match=r"a\.webm: .*cut off"):
+            read(path)
+
+
+def test_avi_that_was_not_closed(tmp_path, containers):
+    content = bytearray(containers["avi"].read_bytes())
+    at = content.index(b"movi") - 8
+    assert content[at : at + 4] == b"LIST"
+    content = content[: content.index(b"idx1")]
+    content[4:8] = content[at + 4 : at + 8] = bytes(4)
+    path = tmp_path / "a.avi"
+    path.write_bytes(content)
+    np.testing.assert_array_equal(read_sound(path)[0], read_sound(containers["avi"])[0])
+    path.write_bytes(content[:-100])
+    for read in (read_sound, read_frames):
+        with pytest.warns(DamagedMediaWarning, match=r"a\.avi: .*cut off"):
+            read(path)
+
+
+def test_transport_stream_of_bluray(tmp_path, containers):
+    """Packets of 192 bytes, four of them a time stamp."""
+    content = containers["ts"].read_bytes()
+    packets = [content[at : at + 188] for at in range(0, len(content), 188)]
+    content = b"".join((27 * 192 * n).to_bytes(4, "big") + p for n, p in enumerate(packets))
+    path = tmp_path / "a.m2ts"
+    path.write_bytes(content)
+    expected, _ = read_sound(containers["ts"])
+    np.testing.assert_array_equal(read_sound(path)[0], expected)
+    path.write_bytes(content[: len(content) * 3 // 5 // 192 * 192 + 90])
+    with pytest.warns(DamagedMediaWarning, match=r"a\.m2ts: "):
+        read_sound(path)
+
+
 # Packets that cannot be decoded.
 
 
@@ -214,6 +315,31 @@ def test_every_failure_is_a_media_error(error, stage):
         decoder()
     assert (caught.value.path, caught.value.stage) == ("a.mkv", stage)
     assert caught.value.cause
+
+
+MISTAKES = (AssertionError, AttributeError, ImportError, NameError, TypeError)
+
+
+@pytest.mark.parametrize("module", ["skavsc.media._sound", "av.stream", None])
+@pytest.mark.parametrize("error", [*KINDS, *(kind("x") for kind in MISTAKES)], ids=repr)
+def test_our_own_mistakes_are_not_taken_for_damage(error, module):
+    """What tells is the kind, and whose code raised it."""
+    code = {"__name__": module, "error": error.with_traceback(None)}
+    exec("def decoder():\n    raise error", code)
+    ours = module == "skavsc.media._sound" and isinstance(error, MISTAKES)
+    expected = type(error) if ours else MediaError
+    with pytest.raises(expected) as caught, media_errors("a.mkv", "read sound"):
+        code["decoder"]()
+    assert (caught.value is error) == ours
+
+
+def test_a_mistake_in_a_reader_surfaces(wav_path, clip_path, monkeypatch):
+    monkeypatch.delattr("skavsc.media._sound._is_plain")
+    with pytest.raises(NameError, match="_is_plain"):
+        read_sound(wav_path)
+    monkeypatch.delattr("skavsc.media._clock.Clock.time")
+    with pytest.raises(AttributeError, match="time"):
+        read_frames(clip_path)
 
 
 def test_interruptions_and_our_own_errors_pass():

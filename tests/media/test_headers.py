@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from skavsc.exceptions import DamagedMediaWarning
 from skavsc.media import read_frames, read_sound, write_clip
 
 RATE = 44_100
@@ -55,9 +56,37 @@ def test_mp3_with_a_tag_at_its_end(mp3):
     assert abs(seconds(mp3 / "id3v1.mp3") - 4) < 0.1
 
 
-@pytest.mark.filterwarnings("ignore::skavsc.exceptions.DamagedMediaWarning")
 def test_joined_mp3(mp3):
-    assert abs(seconds(mp3 / "joined.mp3") - 8) < 0.1
+    """As the ffmpeg command, which loses the first packet of the second file with its tag."""
+    whole, _ = read_sound(mp3 / "whole.mp3")
+    joined, _ = read_sound(mp3 / "joined.mp3")
+    n_samples = whole.shape[1]
+    np.testing.assert_array_equal(joined[:, :n_samples], whole)
+    # At the joint is what the encoder puts around each file, and no silence for the lost packet.
+    pause = np.diff(np.flatnonzero(np.abs(joined[0]) > 0.02)).max()
+    assert pause < 2 * 1152
+    assert 0 <= joined.shape[1] - 2 * n_samples < 3 * 1152
+
+
+def test_mp3_with_a_vbri_header(tmp_path, mp3):
+    """As Fraunhofer's encoder writes it, here with half the number of frames."""
+    whole = (mp3 / "whole.mp3").read_bytes()
+    start = whole.index(b"\xff\xfb")
+    frames = (mp3 / "abr.mp3").read_bytes()
+    frames = frames[frames.index(b"\xff\xfb") :]
+    n_frames = round(10 * RATE / 1152)
+    # MPEG 1, layer 3, 128 kbit/s, 44,100 Hz, stereo: 417 bytes.
+    first = bytearray(whole[start : start + 4] + bytes(413))
+    first[2:4] = b"\x90\x00"
+    n_bytes = 417 + len(frames)
+    vbri = b"VBRI" + struct.pack(">HHHIIHHHH", 1, 0, 75, n_bytes, n_frames // 2, 0, 1, 2, 1)
+    first[36 : 36 + len(vbri)] = vbri
+    path = tmp_path / "a.mp3"
+    path.write_bytes(first + frames)
+    assert abs(seconds(path) - 10) < 0.1
+    path.write_bytes(first + frames[: len(frames) // 2])
+    with pytest.warns(DamagedMediaWarning, match=r"a\.mp3: .*cut off"):
+        assert 1 < seconds(path) < 9
 
 
 def test_mp3_in_wav(tmp_path, mp3):
