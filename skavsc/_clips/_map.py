@@ -6,8 +6,6 @@ import contextlib
 import functools
 import itertools
 import os
-import threading
-import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -18,11 +16,11 @@ from typing import Any, NamedTuple
 import joblib
 import numpy as np
 import sklearn
-from sklearn.utils.parallel import Parallel, delayed
 from tqdm import tqdm
 
 from skavsc._clips._array_file import ArrayFile, MmapMode, new_array_file, open_array_file
 from skavsc._clips._cache import ClipCache, Features
+from skavsc._parallel import Parallel, delayed
 from skavsc.exceptions import CacheWarning, MediaError, MissingClipWarning
 
 
@@ -289,7 +287,7 @@ def _in_workers(
     extraction: Extraction, tasks: Iterable[Task], n_jobs: int | None
 ) -> Generator[Outcome]:
     run = delayed(_compute)
-    calls = (run(extraction, task, os.getpid()) for task in tasks)
+    calls = (run(extraction, task) for task in tasks)
     try:
         # As they are completed, and one by one: results that wait for others, or for the rest
         # of a batch, would pile up in memory.
@@ -305,26 +303,8 @@ def _in_workers(
         yield from outcomes
 
 
-def _compute(extraction: Extraction, task: Task, caller: int) -> Outcome:
-    if os.getppid() == caller:
-        _exit_with_parent()
+def _compute(extraction: Extraction, task: Task) -> Outcome:
     return extraction.finish(extraction.prepare(lambda source: source, task))
-
-
-@functools.cache
-def _exit_with_parent() -> None:
-    """Let this worker process end when its parent was killed, and could not stop it.
-
-    Otherwise joblib's workers wait for minutes for more to do.
-    """
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _run_ahead(

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import soundfile
 from sklearn.utils import Bunch, check_random_state
-from sklearn.utils.parallel import Parallel, delayed
 
+from skavsc._parallel import Parallel, delayed
 from skavsc._sklearn_compat import Interval, validate_params
 from skavsc.datasets._rendering import (
     PICTURE_TWINS,

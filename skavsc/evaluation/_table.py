@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_consistent_length
 
+from skavsc._parallel import Parallel, delayed
 from skavsc.evaluation._cross_validation import Fold, check_folds, fit_and_predict
 from skavsc.evaluation._metrics import accuracy_interval, check_scored, macro_log_loss
 

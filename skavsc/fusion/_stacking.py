@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from scipy.special import expit, softmax
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from skavsc._clips import Folds, fit_with_metadata
+from skavsc._parallel import Parallel, delayed
 from skavsc._sklearn_compat import _check_response_method, _num_samples, _routing_enabled
 from skavsc.fusion._inputs import BranchInput, after_leading_steps, field_names
 from skavsc.fusion._segment_classifiers import aligned, segment_probabilities

@@ -10,9 +10,9 @@ from sklearn.base import TransformerMixin, clone
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import Bunch, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
+from skavsc._parallel import Parallel, delayed
 from skavsc._sklearn_compat import (
     _BaseComposition,
     _fit_context,

@@ -204,10 +204,42 @@ def test_interrupted(start, sounds, tmp_path, way, group):
     assert not list((tmp_path / "skavsc/unfinished").iterdir())
 
 
+# Folds, or branches, whose fits are slow and leave a file as they begin.
+FITTING = """
+    import os, sys, time
+    import numpy as np
+    from pathlib import Path
+    from sklearn.dummy import DummyClassifier
+    from skavsc import LateFusionClassifier
+    from skavsc.evaluation import cross_validate_scenes
+
+    class Slow(DummyClassifier):
+        def fit(self, X, y):
+            Path(folder, f"{os.getpid()}.npy").touch()
+            time.sleep(60)
+
+    folder, way = sys.argv[1:3]
+    X = np.zeros(8, dtype=[("audio", "f4", 2), ("visual", "f4", 2)])
+    y = ["bus", "tram"] * 4
+    if way == "folds":
+        cross_validate_scenes(Slow(), X, y, cv=4, n_jobs=2)
+    else:
+        LateFusionClassifier([("audio", Slow()), ("visual", Slow())], n_jobs=2).fit(X, y)
+"""
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
-def test_workers_end_with_a_process_that_was_killed(start, sounds, tmp_path):
-    process = start(INTERRUPTED, tmp_path, "processes", *sounds)
-    wait_until(lambda: len(list(tmp_path.glob("skavsc/numbers-v1/??/*.npy"))) > 2, process)
+@pytest.mark.parametrize(
+    ("code", "way"),
+    [
+        (INTERRUPTED, "processes"),
+        (FITTING, "folds"),
+        pytest.param(FITTING, "branches", marks=pytest.mark.slow),
+    ],
+)
+def test_workers_end_with_a_process_that_was_killed(start, sounds, tmp_path, code, way):
+    process = start(code, tmp_path, way, *sounds)
+    wait_until(lambda: len(list(tmp_path.rglob("*.npy"))) > 1, process)
     assert len(processes_of(process.pid)) > 2
     process.kill()
     process.wait()

@@ -1,0 +1,96 @@
+"""Work in joblib's workers: they end with their parent, and it gets their warnings."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable, Generator, Iterable
+from typing import Any
+
+import sklearn.utils.parallel
+
+from skavsc.exceptions import SkavscWarning
+
+
+def delayed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function whose calls ``Parallel`` runs.
+
+    Parameters
+    ----------
+    function : callable
+        Picklable for workers that are processes.
+
+    Returns
+    -------
+    callable
+        What to give the arguments to.
+    """
+    caller = os.getpid()
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return sklearn.utils.parallel.delayed(_run)(caller, function, args, kwargs)
+
+    return call
+
+
+class Parallel(sklearn.utils.parallel.Parallel):
+    """scikit-learn's ``Parallel`` for calls by ``delayed`` of this module.
+
+    Worker processes have scikit-learn's configuration and the warning filters. They end when
+    this process is killed, and the warnings of this package that they give are given here, each
+    once, after the last result.
+    """
+
+    def __call__(self, iterable: Iterable[Any]) -> Any:
+        results = self._results(super().__call__(iterable))
+        return results if self.return_generator else list(results)
+
+    def _results(self, outcomes: Any) -> Generator[Any]:
+        caught: dict[tuple[type, str], SkavscWarning] = {}
+        with contextlib.ExitStack() as stack:
+            if self.return_generator:
+                stack.enter_context(contextlib.closing(outcomes))
+            for result, given in outcomes:
+                caught |= {(type(warning), str(warning)): warning for warning in given}
+                yield result
+        for warning in caught.values():
+            warnings.warn(warning, stacklevel=4)
+
+
+def _run(
+    caller: int, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, list[SkavscWarning]]:
+    """Call a function, and return what it returns and the warnings that its caller misses."""
+    if os.getpid() == caller:
+        return function(*args, **kwargs), []
+    if os.getppid() == caller:
+        _exit_with_parent()
+    with warnings.catch_warnings(record=True) as caught:
+        result = function(*args, **kwargs)
+    given = []
+    for found in caught:
+        if isinstance(found.message, SkavscWarning):
+            given.append(found.message)
+        else:
+            warnings.showwarning(found.message, found.category, found.filename, found.lineno)
+    return result, given
+
+
+@functools.cache
+def _exit_with_parent() -> None:
+    """Let this worker process end when its parent was killed, and could not stop it.
+
+    Otherwise joblib's workers wait for minutes for more to do.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

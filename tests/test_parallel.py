@@ -1,0 +1,104 @@
+"""Warnings that are given in worker processes reach whoever asked for the work."""
+
+import warnings
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from skavsc import GammatoneMelTransformer, ModalityUnion, TimePooling
+from skavsc._parallel import Parallel, delayed
+from skavsc.evaluation import cross_validate_scenes
+from skavsc.exceptions import CacheWarning, DamagedMediaWarning, MissingClipWarning
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory, make_wav):
+    """Six short clips, one of which is cut off and one of which is no sound."""
+    folder = tmp_path_factory.mktemp("clips")
+    paths = [make_wav(folder / f"{number}.wav", 0.3, 16_000) for number in range(6)]
+    paths[2].write_bytes(paths[2].read_bytes()[:20_000])
+    paths[4].write_bytes(b"no sound")
+    return pd.DataFrame({"audio": [str(path) for path in paths]})
+
+
+def make_sound(n_jobs=None):
+    return GammatoneMelTransformer(
+        sample_rate=16_000, duration=0.3, on_error="missing", n_jobs=n_jobs
+    )
+
+
+def kinds(caught):
+    """The categories and the files that the warnings name."""
+    return sorted(
+        (warning.category.__name__, name)
+        for warning in caught
+        for name in ("2.wav", "4.wav")
+        if name in str(warning.message)
+    )
+
+
+EXPECTED = [("DamagedMediaWarning", "2.wav"), ("MissingClipWarning", "4.wav")]
+
+
+def test_warnings_of_an_extraction_in_workers(clips):
+    with pytest.warns() as caught:
+        make_sound(n_jobs=2).transform(clips)
+    assert kinds(caught) == EXPECTED
+
+
+def test_warnings_of_a_union_in_workers(clips):
+    union = ModalityUnion([("audio", make_sound()), ("again", make_sound())], n_jobs=2)
+    with pytest.warns() as caught:
+        union.fit_transform(clips)
+    assert kinds(caught) == EXPECTED
+    (missing,) = [w.message for w in caught if w.category is MissingClipWarning]
+    assert [error.path for error in missing.errors] == [clips.audio[4]]
+
+
+def test_warnings_of_a_cross_validation_in_workers(clips):
+    model = make_pipeline(make_sound(), TimePooling(), LogisticRegression())
+    rows = [0, 1, 2, 3, 5]  # all but the missing one
+    with pytest.warns(DamagedMediaWarning, match=r"2\.wav") as caught:
+        cross_validate_scenes(model, clips.iloc[rows], ["a", "b", "a", "b", "b"], cv=2, n_jobs=2)
+    assert len(caught) == 1
+
+
+def warn(number):
+    warnings.warn(f"number {number % 2}", CacheWarning, stacklevel=1)
+    warnings.warn("of another package", UserWarning, stacklevel=1)
+    return number
+
+
+@pytest.mark.parametrize(
+    "backend", ["loky", pytest.param("multiprocessing", marks=pytest.mark.slow)]
+)
+def test_each_warning_is_given_once(backend):
+    with joblib.parallel_config(backend, n_jobs=2), pytest.warns(CacheWarning) as caught:
+        assert Parallel()(delayed(warn)(number) for number in range(6)) == list(range(6))
+    assert sorted(str(warning.message) for warning in caught) == ["number 0", "number 1"]
+
+
+@pytest.mark.parametrize("backend", ["sequential", "threading"])
+def test_warnings_of_this_process_are_its_own(backend):
+    with joblib.parallel_config(backend, n_jobs=2), pytest.warns() as caught:
+        Parallel()(delayed(warn)(number) for number in range(2))
+    assert len(caught) == 4
+
+
+def test_filters_hold_in_workers():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert Parallel(2)(delayed(warn)(number) for number in range(2)) == [0, 1]
+        warnings.simplefilter("error", CacheWarning)
+        with pytest.raises(CacheWarning, match="number"):
+            Parallel(2)(delayed(warn)(number) for number in range(2))
+
+
+def test_results_as_they_come():
+    results = Parallel(2, return_as="generator")(delayed(np.square)(n) for n in range(5))
+    assert next(results) == 0
+    assert list(results) == [1, 4, 9, 16]
