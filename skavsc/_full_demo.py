@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,7 @@ from skavsc.persistence import save
 from skavsc.pretrained import find_weights
 from skavsc.visual import VGGPlacesEmbedder, VideoFrameSampler
 
-KINDS: dict[str, Literal["gammatone", "mel"]] = {"log-mel": "mel", "gammatone": "gammatone"}
+KINDS = {"log-mel": "mel", "gammatone": "gammatone"}
 N_SCENES, N_LOCATIONS, CLIPS_PER_LOCATION, DURATION, N_FOLDS = 4, 7, 3, 3.0, 3
 
 _PREDICT = """
@@ -40,9 +40,7 @@ for label, probability in zip(model.classes_, model.predict_proba(clip)[0]):
 """
 
 
-def feature_union(
-    filterbank: Literal["gammatone", "mel"], weights: str | None, verbose: int = 0
-) -> ModalityUnion:
+def feature_union(filterbank: str, weights: str | None, verbose: int = 0) -> ModalityUnion:
     """Build the transformer from a clip table to the features of sound and picture."""
     if weights is None:
         # An untrained network sees colours best in tiny pictures and without preprocessing.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skavsc.audio._filterbanks import gammatone_powers, gammatone_sections, mel_triangles
+from skavsc.audio._filterbanks import FILTERBANKS, gammatone_powers, gammatone_sections
 from skavsc.audio._kernels import triangle_powers
 from skavsc.audio._spectra import (
     Spectra,
@@ -22,9 +21,7 @@ from skavsc.audio._spectra import (
     signal_from,
     unpack,
 )
-from skavsc.audio._waveforms import as_waveform
-from skavsc.exceptions import MediaError
-from skavsc.media import read_sound
+from skavsc.audio._waveforms import clip_waveform
 
 Array = NDArray[Any]
 
@@ -75,29 +72,14 @@ class SoundFeatures:
 
     def __call__(self, source: Any) -> Array:
         """Compute the features, (n_bands, n_frames, n_channels), float32."""
-        if isinstance(source, str | os.PathLike):
-            name = os.fspath(source)
-            duration = self.n_samples / self.sample_rate
-            waveform, _ = read_sound(
-                source, sample_rate=self.sample_rate, duration=duration, downmix=True
-            )
-        else:
-            waveform, name = as_waveform(source, self.sample_rate)
-        waveform = waveform[:, : self.n_samples]
+        waveform = clip_waveform(source, self.sample_rate, self.n_samples, self.window)
         n_samples = waveform.shape[1]
-        if n_samples < self.window:
-            raise MediaError(
-                name,
-                "read sound",
-                f"its {n_samples} samples at {self.sample_rate} Hz are less than one window "
-                f"of {self.window}",
-            )
         signals = self._signals(waveform)
         names = CHANNELS[self.channels]
-        if self.filterbank == "mel":
-            decibels = self._relative(self._mel(signals)[: len(names)])
-        else:
+        if FILTERBANKS[self.filterbank].triangles is None:
             decibels = self._absolute(self._gammatone(signals)[: len(names)])
+        else:
+            decibels = self._relative(self._triangles(signals)[: len(names)])
         features = np.full((self.n_bands, self.n_frames, len(names)), np.nan, np.float32)
         n_present = min(self._frames_in(n_samples), self.n_frames)
         # The last window that fits stands for those that do not.
@@ -128,21 +110,23 @@ class SoundFeatures:
         separated = gammatone_powers(parts, *size, *filters)
         return np.concatenate([separated[:2], gammatone_powers(signals[1:], *size, *filters)[:1]])
 
-    def _mel(self, signals: Array) -> Array:
-        """Compute the powers of the mel bands, (n_channels, n_windows, n_bands)."""
+    def _triangles(self, signals: Array) -> Array:
+        """Compute the powers of bands of the spectrum, (n_channels, n_windows, n_bands)."""
         n_fft = fft_size(self.window)
         signals = centred(signals, self.window, self.hop)
         blocks: Iterable[Spectra] = packed_spectra(signals, self.window, self.hop, n_fft)
         if self.channels == "hpd":
             packed = np.concatenate(list(blocks))
             mono, _ = unpack(packed)
-            separated = self._mel_powers([pack(*harmonic_percussive(mono))], n_fft)
-            return np.concatenate([separated[:2], self._mel_powers([packed], n_fft)[1:2]])
-        return self._mel_powers(blocks, n_fft)
+            separated = self._triangle_powers([pack(*harmonic_percussive(mono))], n_fft)
+            return np.concatenate([separated[:2], self._triangle_powers([packed], n_fft)[1:2]])
+        return self._triangle_powers(blocks, n_fft)
 
-    def _mel_powers(self, blocks: Iterable[Spectra], n_fft: int) -> Array:
+    def _triangle_powers(self, blocks: Iterable[Spectra], n_fft: int) -> Array:
         """Weight packed spectra: two signals and their difference, (3, n_windows, n_bands)."""
-        bank = mel_triangles(self.sample_rate, n_fft, self.n_bands, self.f_min, self.f_max)
+        triangles = FILTERBANKS[self.filterbank].triangles
+        assert triangles is not None
+        bank = triangles(self.sample_rate, n_fft, self.n_bands, self.f_min, self.f_max)
         powers = [triangle_powers(block.view(np.float64), *bank) for block in blocks]
         return np.concatenate(powers, axis=1)
 

@@ -1,9 +1,10 @@
-"""The two filterbanks: gammatone filters on the ERB scale, triangles on the mel scale."""
+"""The filterbanks: gammatone filters on the ERB scale, triangles on the mel scale."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from gammatone.filters import centre_freqs, make_erb_filters
@@ -73,8 +74,8 @@ def gammatone_powers(
     return np.asarray(windows * (gain**2 / window))
 
 
-def mel_centres(n_bands: int, f_min: float, f_max: float) -> Array:
-    """Return the centre frequencies of the triangles in Hz, lowest first."""
+def mel_centres(sample_rate: int, n_bands: int, f_min: float, f_max: float) -> Array:
+    """Return the centre frequencies of the triangles in Hz, lowest first, at any rate."""
     return np.asarray(import_librosa().mel_frequencies(n_bands + 2, fmin=f_min, fmax=f_max)[1:-1])
 
 
@@ -97,3 +98,22 @@ def mel_triangles(
     used = weights > 0
     first = used.argmax(axis=1)
     return weights, np.stack([first, first + used.sum(axis=1)], axis=1)
+
+
+class Filterbank(NamedTuple):
+    """What ``GammatoneMelTransformer`` must know of a filterbank."""
+
+    #: From the rate, the number of bands, and the lowest and highest frequency in Hz, the centre
+    #: frequencies in Hz, in the order of the bands.
+    centres: Callable[[int, int, float, float], Array]
+    #: The smallest value in dB.
+    floor_db: float
+    #: As ``mel_triangles``: what power spectra are multiplied with. None for the gammatone filters,
+    #: which the sound itself goes through.
+    triangles: Callable[[int, int, int, float, float], tuple[Array, NDArray[np.int64]]] | None
+
+
+FILTERBANKS = {
+    "gammatone": Filterbank(gammatone_centres, -120.0, None),
+    "mel": Filterbank(mel_centres, -80.0, mel_triangles),
+}

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skavsc.audio._waveforms import as_waveform
-from skavsc.exceptions import MediaError, ModelError
-from skavsc.media import read_sound
+from skavsc.audio._waveforms import clip_waveform
+from skavsc.exceptions import ModelError
 from skavsc.pretrained import FrozenNetwork
 
 Windows = NDArray[np.float32]
@@ -29,22 +27,8 @@ class SoundWindows:
 
     def __call__(self, source: Any) -> Windows:
         """Return the windows around the steps of a clip, (n_steps, window), float32."""
-        if isinstance(source, str | os.PathLike):
-            name = os.fspath(source)
-            duration = self.n_samples / self.sample_rate
-            waveform, _ = read_sound(
-                source, sample_rate=self.sample_rate, duration=duration, downmix=True
-            )
-        else:
-            waveform, name = as_waveform(source, self.sample_rate)
-        mono = waveform[:, : self.n_samples].mean(axis=0, dtype=np.float32)
-        if len(mono) < self.window:
-            raise MediaError(
-                name,
-                "read sound",
-                f"its {len(mono)} samples at {self.sample_rate} Hz are less than one window of "
-                f"{self.window}",
-            )
+        waveform = clip_waveform(source, self.sample_rate, self.n_samples, self.window)
+        mono = waveform.mean(axis=0, dtype=np.float32)
         if self.level is not None:
             power = float(np.mean(np.square(mono, dtype=np.float64)))
             if power > 0:

@@ -17,10 +17,8 @@ from sklearn.utils import Tags
 from skavsc._clips import ClipCache, clip_sources, map_clips, with_rate
 from skavsc._sklearn_compat import HasMethods, Interval, StrOptions, _fit_context
 from skavsc.audio._features import CHANNELS, FEATURE_VERSION, SoundFeatures
-from skavsc.audio._filterbanks import gammatone_centres, mel_centres
+from skavsc.audio._filterbanks import FILTERBANKS
 from skavsc.exceptions import ClipTableError
-
-_FLOORS = {"gammatone": -120.0, "mel": -80.0}
 
 
 class GammatoneMelTransformer(TransformerMixin, BaseEstimator):
@@ -146,7 +144,7 @@ class GammatoneMelTransformer(TransformerMixin, BaseEstimator):
     """
 
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012
-        "filterbank": [StrOptions({"gammatone", "mel"})],
+        "filterbank": [StrOptions(set(FILTERBANKS))],
         "channels": [StrOptions(set(CHANNELS))],
         "sample_rate": [Interval(Integral, 1, None, closed="left")],
         "duration": [Interval(Real, 0, None, closed="neither")],
@@ -165,7 +163,7 @@ class GammatoneMelTransformer(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        filterbank: Literal["gammatone", "mel"] = "gammatone",
+        filterbank: str = "gammatone",
         channels: Literal["lrd", "hpd", "mono", "stereo"] = "lrd",
         *,
         sample_rate: int = 44_100,
@@ -216,13 +214,12 @@ class GammatoneMelTransformer(TransformerMixin, BaseEstimator):
         """
         extract = self._extractor()
         _sources(X)
-        bank = extract.n_bands, extract.f_min, extract.f_max
-        if self.filterbank == "gammatone":
-            self.centre_frequencies_ = gammatone_centres(self.sample_rate, *bank)
-            first = extract.window / 2
-        else:
-            self.centre_frequencies_ = mel_centres(*bank)
-            first = 0.0
+        bank = FILTERBANKS[self.filterbank]
+        self.centre_frequencies_ = bank.centres(
+            self.sample_rate, extract.n_bands, extract.f_min, extract.f_max
+        )
+        # Windows of a spectrum are centred on their time, others begin there.
+        first = extract.window / 2 if bank.triangles is None else 0.0
         self.frame_times_ = (first + np.arange(extract.n_frames) * extract.hop) / self.sample_rate
         self.frames_per_second_ = self.sample_rate / extract.hop
         self.channel_names_ = CHANNELS[self.channels]
@@ -295,7 +292,9 @@ class GammatoneMelTransformer(TransformerMixin, BaseEstimator):
             hop=hop,
             f_min=float(self.f_min),
             f_max=f_max,
-            floor_db=float(_FLOORS[self.filterbank] if self.floor_db is None else self.floor_db),
+            floor_db=float(
+                FILTERBANKS[self.filterbank].floor_db if self.floor_db is None else self.floor_db
+            ),
         )
 
     def _samples(self, name: str) -> int:

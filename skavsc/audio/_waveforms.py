@@ -1,7 +1,8 @@
-"""Waveforms in memory: validation and resampling."""
+"""Waveforms, from files and in memory: validation and resampling."""
 
 from __future__ import annotations
 
+import os
 from numbers import Real
 from typing import Any
 
@@ -10,6 +11,7 @@ import soxr
 from numpy.typing import NDArray
 
 from skavsc.exceptions import MediaError
+from skavsc.media import read_sound
 
 _STAGE = "read sound"
 
@@ -21,6 +23,44 @@ def _is_pair(source: Any) -> bool:
         and isinstance(source[1], Real)
         and not isinstance(source[0], Real)
     )
+
+
+def clip_waveform(source: Any, sample_rate: int, n_samples: int, window: int) -> NDArray[Any]:
+    """Read or take the sound of a clip, at one rate.
+
+    Parameters
+    ----------
+    source : path-like, or what ``as_waveform`` takes
+        Where the sound is.
+    sample_rate : int
+        Rate to resample to, in Hz.
+    n_samples : int
+        Maximum number of samples; what follows is cut off.
+    window : int
+        Least number of samples.
+
+    Returns
+    -------
+    ndarray of shape (n_channels, n_samples or fewer), float32 or float64
+        The waveform; one or two channels of a file.
+
+    Raises
+    ------
+    MediaError
+        If it cannot be used, or is shorter than one window.
+    """
+    if isinstance(source, str | os.PathLike):
+        name = os.fspath(source)
+        duration = n_samples / sample_rate
+        waveform, _ = read_sound(source, sample_rate=sample_rate, duration=duration, downmix=True)
+    else:
+        waveform, name = as_waveform(source, sample_rate)
+    waveform = waveform[:, :n_samples]
+    found = waveform.shape[1]
+    if found < window:
+        cause = f"its {found} samples at {sample_rate} Hz are less than one window of {window}"
+        raise MediaError(name, _STAGE, cause)
+    return waveform
 
 
 def as_waveform(source: Any, sample_rate: int) -> tuple[NDArray[Any], str]:
