@@ -40,6 +40,7 @@ from skavsc.fusion._meta_models import (
     check_any_available,
     is_fixed,
 )
+from skavsc.fusion._rules import RULES
 from skavsc.fusion._stacking import (
     Metadata,
     check_prefit,
@@ -184,7 +185,7 @@ class LateFusionClassifier(BaseFusion):
         "estimators": [list],
         "final_estimator": [
             None,
-            StrOptions({"mean", "product", "confidence"}),
+            StrOptions(set(RULES)),
             HasMethods(["fit", "predict_proba"]),
         ],
         "cv": ["cv_object", StrOptions({"prefit"})],

@@ -14,6 +14,7 @@ from skavsc._clips import format_rows
 from skavsc.exceptions import MissingModalityError
 from skavsc.fusion._rules import (
     FLOOR,
+    RULES,
     ConfidenceRule,
     Floats,
     Rule,
@@ -29,7 +30,7 @@ MAX_BRANCHES = 6
 
 def is_fixed(final_estimator: Any) -> bool:
     """Return whether a rule learns nothing from out-of-fold probabilities."""
-    return isinstance(final_estimator, str) and final_estimator in ("mean", "product")
+    return isinstance(final_estimator, str) and RULES[final_estimator].fixed
 
 
 class MetaModels:
@@ -37,7 +38,7 @@ class MetaModels:
 
     Parameters
     ----------
-    final_estimator : {"mean", "product", "confidence"}, classifier or None
+    final_estimator : str, classifier or None
         The rule, as for ``LateFusionClassifier``.
     calibration : {"temperature"} or None
         How probabilities are calibrated.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,28 +65,51 @@ def fit_temperature(probabilities: Floats, codes: NDArray[np.intp], sample_weigh
     return float(np.exp(minimize_scalar(loss, bounds=(-limit, limit), method="bounded").x))
 
 
-class MeanRule:
-    """The mean of the branches' probabilities. Nothing is fitted."""
+class Rule:
+    """How the probabilities of several branches are joined; without more, nothing is fitted.
 
-    def fit(
-        self, probabilities: Floats, codes: NDArray[np.intp], sample_weight: Floats
-    ) -> MeanRule:
-        """Do nothing."""
+    Attributes
+    ----------
+    fixed : bool
+        Whether nothing is learnt from out-of-fold probabilities.
+    """
+
+    fixed: ClassVar[bool] = True
+
+    def fit(self, probabilities: Floats, codes: NDArray[np.intp], sample_weight: Floats) -> Self:
+        """Fit to out-of-fold probabilities.
+
+        Parameters
+        ----------
+        probabilities : ndarray of shape (n_clips, n_branches, n_classes)
+            The probabilities of the branches.
+        codes : ndarray of shape (n_clips,), int
+            The true classes, as column numbers.
+        sample_weight : ndarray of shape (n_clips,)
+            The weight of each clip.
+
+        Returns
+        -------
+        Rule
+            The rule itself.
+        """
         return self
+
+    def predict_proba(self, probabilities: Floats) -> Floats:
+        """Return probabilities of shape (n_clips, n_classes)."""
+        raise NotImplementedError
+
+
+class MeanRule(Rule):
+    """The mean of the branches' probabilities."""
 
     def predict_proba(self, probabilities: Floats) -> Floats:
         """Return probabilities of shape (n_clips, n_classes)."""
         return probabilities.mean(axis=1)
 
 
-class ProductRule:
-    """The normalised product of the branches' probabilities. Nothing is fitted."""
-
-    def fit(
-        self, probabilities: Floats, codes: NDArray[np.intp], sample_weight: Floats
-    ) -> ProductRule:
-        """Do nothing."""
-        return self
+class ProductRule(Rule):
+    """The normalised product of the branches' probabilities."""
 
     def predict_proba(self, probabilities: Floats) -> Floats:
         """Return probabilities of shape (n_clips, n_classes)."""
@@ -95,12 +118,14 @@ class ProductRule:
         return softmax(np.log(np.maximum(probabilities, FLOOR)).sum(axis=1), axis=1)
 
 
-class ConfidenceRule:
+class ConfidenceRule(Rule):
     """A mean in which each branch counts, class by class, as its out-of-fold F1 score.
 
     The F1 scores have one clip added to the true positives and to each sort of error, so that
     they are defined, and even, where a class has few clips.
     """
+
+    fixed = False
 
     def fit(
         self, probabilities: Floats, codes: NDArray[np.intp], sample_weight: Floats
@@ -126,8 +151,10 @@ class ConfidenceRule:
         return weighted / total
 
 
-class ClassifierRule:
+class ClassifierRule(Rule):
     """A scikit-learn classifier on the concatenated probabilities."""
+
+    fixed = False
 
     def __init__(self, classifier: Any, labels: NDArray[Any]) -> None:
         self.classifier = classifier
@@ -151,7 +178,7 @@ class ClassifierRule:
         return aligned
 
 
-class SoftmaxLayer:
+class SoftmaxLayer(Rule):
     """A softmax layer on log-probabilities that starts from a weighted product of the branches.
 
     The logit of class k is ``sum_m scale[m] x[m, k] + sum_mj weight[k, m, j] x[m, j] + bias[k]``
@@ -165,6 +192,8 @@ class SoftmaxLayer:
     strength : float, default=0.002
         The inverse of the penalty on ``weight`` and ``bias``; 0 leaves them at 0.
     """
+
+    fixed = False
 
     def __init__(self, strength: float = 0.002) -> None:
         self.strength = strength
@@ -217,7 +246,12 @@ class SoftmaxLayer:
         return softmax(logits, axis=1)
 
 
-Rule = MeanRule | ProductRule | ConfidenceRule | ClassifierRule | SoftmaxLayer
+#: The rules that ``LateFusionClassifier(final_estimator=...)`` knows by name.
+RULES: dict[str, type[Rule]] = {
+    "mean": MeanRule,
+    "product": ProductRule,
+    "confidence": ConfidenceRule,
+}
 
 
 def make_rule(final_estimator: Any, labels: NDArray[Any]) -> Rule:
@@ -225,10 +259,5 @@ def make_rule(final_estimator: Any, labels: NDArray[Any]) -> Rule:
     if final_estimator is None:
         return SoftmaxLayer()
     if isinstance(final_estimator, str):
-        rules: dict[str, type[MeanRule | ProductRule | ConfidenceRule]] = {
-            "mean": MeanRule,
-            "product": ProductRule,
-            "confidence": ConfidenceRule,
-        }
-        return rules[final_estimator]()
+        return RULES[final_estimator]()
     return ClassifierRule(final_estimator, labels)

@@ -150,7 +150,7 @@ def walkers(rng: Generator, n: int, size: tuple[int, int], near: float, far: flo
 def passing_cars(
     rng: Generator, n: int, size: tuple[int, int], vanish: tuple[float, float]
 ) -> Mover:
-    """Cars that come near on one side of the road and go away on the other."""
+    """Draw cars that come near on one side of the road and go away on the other."""
     height, width = size
     start, speed = rng.random(n), rng.uniform(0.25, 0.5, n)
     paint = [varied(rng, (150, 60, 60), 90) for _ in range(n)]
