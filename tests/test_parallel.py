@@ -89,6 +89,12 @@ def test_warnings_of_this_process_are_its_own(backend):
     assert len(caught) == 4
 
 
+def test_results_as_they_come():
+    results = Parallel(2, return_as="generator")(delayed(np.square)(n) for n in range(5))
+    assert next(results) == 0
+    assert list(results) == [1, 4, 9, 16]
+
+
 def test_filters_hold_in_workers():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -96,9 +102,3 @@ def test_filters_hold_in_workers():
         warnings.simplefilter("error", CacheWarning)
         with pytest.raises(CacheWarning, match="number"):
             Parallel(2)(delayed(warn)(number) for number in range(2))
-
-
-def test_results_as_they_come():
-    results = Parallel(2, return_as="generator")(delayed(np.square)(n) for n in range(5))
-    assert next(results) == 0
-    assert list(results) == [1, 4, 9, 16]

@@ -233,7 +233,7 @@ FITTING = """
     ("code", "way"),
     [
         (INTERRUPTED, "processes"),
-        (FITTING, "folds"),
+        pytest.param(FITTING, "folds", marks=pytest.mark.slow),
         pytest.param(FITTING, "branches", marks=pytest.mark.slow),
     ],
 )
