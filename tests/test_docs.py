@@ -1,5 +1,7 @@
 """The code of the user guide runs as it stands there."""
 
+import ast
+import importlib
 import re
 from pathlib import Path
 
@@ -36,6 +38,15 @@ def folder(tmp_path_factory):
 def test_code_runs(page, folder, monkeypatch):
     monkeypatch.chdir(folder)
     exec(compile(code_of(page), str(page), "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_code_that_is_not_run_imports_what_there_is(page):
+    for block in re.findall(r"^```py\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
+        for node in ast.walk(ast.parse(block, str(page))):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("skavsc"):
+                module = importlib.import_module(node.module)
+                assert all(hasattr(module, alias.name) for alias in node.names)
 
 
 def test_files_that_are_named_exist():
