@@ -10,6 +10,7 @@ from . import persistence as persistence
 from . import pooling as pooling
 from . import pretrained as pretrained
 from . import recipes as recipes
+from . import streaming as streaming
 from . import training as training
 from . import visual as visual
 from .audio import AudioEmbedder as AudioEmbedder
@@ -54,6 +55,7 @@ from .persistence import model_card as model_card
 from .persistence import save as save
 from .pooling import TimePooling as TimePooling
 from .recipes import make_scene_classifier as make_scene_classifier
+from .streaming import predict_clips as predict_clips
 from .visual import ImageEmbedder as ImageEmbedder
 from .visual import PixelEmbedder as PixelEmbedder
 from .visual import VGGPlacesEmbedder as VGGPlacesEmbedder

@@ -2,7 +2,7 @@
 
 from skavsc._clips._cache import ClipCache
 from skavsc._clips._folds import Folds, grouped_folds
-from skavsc._clips._map import map_clips
+from skavsc._clips._map import map_clips, run_ahead
 from skavsc._clips._metadata import fit_with_metadata
 from skavsc._clips._rates import rate_of, with_rate
 from skavsc._clips._validation import (
@@ -25,5 +25,6 @@ __all__ = [
     "is_missing",
     "map_clips",
     "rate_of",
+    "run_ahead",
     "with_rate",
 ]

@@ -270,7 +270,7 @@ def _outcomes(
         yield from _in_workers(extraction, map(_with_absolute_path, tasks), n_jobs)
         return
     n_threads = min(joblib.effective_n_jobs(n_jobs), joblib.cpu_count())
-    prepared = _run_ahead(functools.partial(extraction.prepare, prepare), tasks, n_threads)
+    prepared = run_ahead(functools.partial(extraction.prepare, prepare), tasks, n_threads)
     with contextlib.closing(prepared):
         for task in prepared:
             yield extraction.finish(task)
@@ -307,10 +307,25 @@ def _compute(extraction: Extraction, task: Task) -> Outcome:
     return extraction.finish(extraction.prepare(lambda source: source, task))
 
 
-def _run_ahead(
+def run_ahead(
     function: Callable[[Any], Any], items: Iterable[Any], n_threads: int
 ) -> Generator[Any]:
-    """Map in threads, in order, holding at most ``2 * n_threads`` results in memory."""
+    """Map in threads, in order, holding at most ``2 * n_threads`` results in memory.
+
+    Parameters
+    ----------
+    function : callable
+        Called with each item in a thread, under the caller's scikit-learn configuration.
+    items : iterable
+        The items.
+    n_threads : int
+        Number of threads.
+
+    Yields
+    ------
+    object
+        The result of each item.
+    """
     config = sklearn.get_config()
 
     def run(item: Any) -> Any:
