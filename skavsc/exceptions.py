@@ -61,7 +61,7 @@ class MediaNotFoundError(MediaError, FileNotFoundError):
 
 
 class MissingTrackError(MediaError):
-    """A file without the sound, or without the picture, that is to be read of it."""
+    """A file that lacks the sound or the picture that is to be read."""
 
 
 class ClipTableError(ValueError):
@@ -100,11 +100,11 @@ class WeightsError(ValueError):
 
 
 class ModelError(WeightsError):
-    """A file of a network that cannot be run, or not on what it is given."""
+    """A network file that cannot be run, or that does not fit its input."""
 
 
 class WeightsNotFoundError(WeightsError, FileNotFoundError):
-    """Network weights that are neither on disk nor to be downloaded."""
+    """Network weights that are not on disk and cannot be downloaded."""
 
 
 class SkavscWarning(UserWarning):
@@ -112,7 +112,7 @@ class SkavscWarning(UserWarning):
 
 
 class CacheWarning(SkavscWarning):
-    """A cache that cannot be written: what it would hold is computed again."""
+    """A cache that cannot be written, so that its features are computed again."""
 
 
 class DamagedMediaWarning(SkavscWarning):
@@ -140,4 +140,4 @@ class ModelVersionWarning(SkavscWarning):
 
 
 class UntrainedWeightsWarning(SkavscWarning):
-    """An image network with random weights: its features describe little."""
+    """An image network with random weights, whose features say little about images."""

@@ -132,8 +132,8 @@ def map_clips(
         Where features are kept between runs, each as soon as it is computed. If it cannot be
         written, features are computed and not kept.
     on_error : {"raise", "missing"}, default="raise"
-        What a MediaError leads to: the error, or a row of NaN and one warning for all. Such
-        rows are not kept: the clip is tried again next time.
+        What to do with a MediaError: raise it, or return a row of NaN and warn once. Such rows
+        are not cached, so that the clip is tried again next time.
     n_jobs : int, optional
         The number of joblib workers, or of threads that prepare (at most one a core).
     verbose : int or bool, default=0

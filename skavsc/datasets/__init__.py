@@ -1,4 +1,4 @@
-"""Clip tables: the TAU loader, folders and CSV files of one's own, generated scenes."""
+"""Clip tables: the TAU loader, folders, CSV files, generated scenes."""
 
 import lazy_loader as _lazy
 

@@ -1,4 +1,4 @@
-"""Clips of one's own in a CSV file."""
+"""Loading clips from a CSV file."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def load_clip_table(
     root : path-like, optional
         Where relative paths start. By default the CSV file's folder.
     on_error : {"raise", "missing"}, default="raise"
-        What a listed file that does not exist leads to: an error, or None in its place and one
-        warning for all.
+        What to do with listed files that do not exist: raise an error, or put None in their place
+        and warn once.
 
     Returns
     -------

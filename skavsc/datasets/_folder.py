@@ -1,4 +1,4 @@
-"""Clips of one's own in folders."""
+"""Loading clips from folders."""
 
 from __future__ import annotations
 

@@ -127,8 +127,8 @@ def load_tau_urban_av(
         The part to load: the fold's training clips, its test clips with labels
         (``"evaluate"``) or without (``"test"``), or all clips of ``meta.csv``.
     on_error : {"raise", "missing"}, default="raise"
-        What a listed file that does not exist leads to: an error, or None in its place and one
-        warning for all, as when only the sound was downloaded.
+        What to do with listed files that do not exist: raise an error, or put None in their place
+        and warn once, as when only the sound was downloaded.
 
     Returns
     -------
@@ -162,7 +162,7 @@ def load_tau_urban_av(
 
     See Also
     --------
-    load_clip_folder : Clips of one's own, one folder a label.
+    load_clip_folder : Load clips from one folder a label.
     make_scenes : Render a small set in this layout.
 
     Notes

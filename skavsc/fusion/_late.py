@@ -70,7 +70,7 @@ class LateFusionClassifier(BaseFusion):
         How probabilities are joined.
 
         None: a softmax layer on the logarithms of the concatenated probabilities, shrunk towards
-        their weighted product, so that few clips suffice (see Notes).
+        their weighted product, so that few clips are enough (see Notes).
 
         ``"mean"``, ``"product"``: of the probabilities. Nothing is fitted, so there are no inner
         folds, unless ``calibration`` needs them.
@@ -93,8 +93,8 @@ class LateFusionClassifier(BaseFusion):
         Whether each branch's probabilities are flattened or sharpened by a temperature, fitted to
         the out-of-fold probabilities.
     missing : {"raise", "prior"}, default="raise"
-        What clips without any modality lead to: a MissingModalityError, or the class frequencies as
-        prediction (``fit`` then leaves them out, with a MissingClipWarning).
+        What to do with clips without any modality: raise a MissingModalityError, or predict the
+        class frequencies (``fit`` then leaves these clips out, with a MissingClipWarning).
     n_jobs : int, default=None
         The number of fits at the same time, as in joblib; None is 1.
     random_state : int, RandomState instance or None, default=None

@@ -66,7 +66,7 @@ def fit_temperature(probabilities: Floats, codes: NDArray[np.intp], sample_weigh
 
 
 class Rule:
-    """How the probabilities of several branches are joined; without more, nothing is fitted.
+    """Base of the rules that join the probabilities of branches; by default nothing is fitted.
 
     Attributes
     ----------

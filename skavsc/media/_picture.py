@@ -131,7 +131,7 @@ def on_show(
 def open_picture(
     file: BinaryIO, how: Reading, deadline: Deadline, n_threads: int
 ) -> Iterator[tuple[Any, Clock]]:
-    """Open the video stream of a file, and give it with the clock of the file."""
+    """Open the video stream of a file; yield the stream and the clock of the file."""
     # Decoders round sizes up to whole blocks.
     options = {"max_pixels": str(how.max_pixels + how.max_pixels // 20)}
     with open_container(file, deadline, **options) as container:

@@ -109,7 +109,7 @@ class Track:
         return excess
 
     def settled(self, rate: int) -> list[Waveform]:
-        """Give away the parts that later time stamps do not change."""
+        """Return the parts that later time stamps do not change, and drop them."""
         index = len(self._parts)
         if self._silence is not None and self.position - self._silence[1] <= _LAG * rate:
             index, end = self._silence
@@ -118,7 +118,7 @@ class Track:
         return settled
 
     def rest(self) -> list[Waveform]:
-        """Give away all parts."""
+        """Return all parts that are left."""
         if not self._begun:
             raise UnusableError("the sound track holds no samples")
         return self._parts

@@ -96,7 +96,7 @@ def _sound_packets(stream: Any, sound: NDArray[np.float32], rate: int) -> Iterat
 
 @contextlib.contextmanager
 def _whole_file(path: Path) -> Iterator[str]:
-    """Give a name beside the path that takes its place only after success."""
+    """Yield a temporary path beside the target, which is renamed to it after success."""
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
     except OSError as error:
