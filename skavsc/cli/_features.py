@@ -50,7 +50,13 @@ def features(ctx: click.Context, output: str, as_json: bool, **options: Any) -> 
     X, y, groups = prepared.clips, prepared.y, prepared.groups
     if path.suffix == ".npz":
         files = X["audio"].fillna(X["video"]).to_numpy(dtype=str)
-        np.savez(path, **arrays, label=y.astype(str), group=groups.astype(str), clip=files)
+        columns: dict[str, Any] = {
+            **arrays,
+            "label": y.astype(str),
+            "group": groups.astype(str),
+            "clip": files,
+        }
+        np.savez(path, **columns)
     else:
         fields = [(name, array.dtype.str, array.shape[1:]) for name, array in arrays.items()]
         plain = np.empty(len(X), fields)
@@ -78,7 +84,11 @@ def _published() -> pd.DataFrame:
     from skavsc.evaluation import complexity_report
     from skavsc.networks import audio_network, fusion_network, visual_network
 
-    networks = {"audio": audio_network, "visual": visual_network, "fusion": fusion_network}
+    networks: dict[str, Any] = {
+        "audio": audio_network,
+        "visual": visual_network,
+        "fusion": fusion_network,
+    }
     rows = {name: complexity_report(make()).loc["whole"] for name, make in networks.items()}
     return pd.DataFrame.from_dict(rows, orient="index")
 

@@ -64,10 +64,13 @@ def fetch_model(name: str, as_json: bool) -> None:
 @json_option
 def verify_models(files: tuple[str, ...], as_json: bool) -> None:
     """Tell by their sha256 which known networks FILES are; exit status 1 if one is not known."""
-    rows = []
+    rows: list[dict[str, str | None]] = []
+    unknown = []
     for path in files:
         digest = sha256_of(path)
         known = known_file(digest)
+        if known is None:
+            unknown.append(path)
         rows.append(
             {
                 "file": path,
@@ -77,7 +80,6 @@ def verify_models(files: tuple[str, ...], as_json: bool) -> None:
             }
         )
     print_table(pd.DataFrame(rows), as_json, index=False)
-    unknown = [row["file"] for row in rows if row["network"] is None]
     if unknown:
         raise click.ClickException(f"no known network has the sha256 of {', '.join(unknown)}")
 
