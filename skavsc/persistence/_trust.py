@@ -40,6 +40,7 @@ _OWN = frozenset(
         _ONNX_CLASSIFIER,
         "skavsc.visual._embedder.ImageEmbedder",
         "skavsc.recipes.LocationFolds",
+        "skavsc.recipes.scale_clips",
         "skavsc.visual._pixels.PixelEmbedder",
         "skavsc.visual._sampler.VideoFrameSampler",
         "skavsc.visual._vgg.VGGPlacesEmbedder",
