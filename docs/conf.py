@@ -1,6 +1,7 @@
 """Configuration of the documentation."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -8,6 +9,12 @@ import skavsc
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_extensions"))
+
+# Examples run where they lie and write scenes, caches and reports there: run copies.
+EXAMPLES = HERE / "_generated" / "gallery"
+for old in EXAMPLES.glob("plot_*.py"):
+    old.unlink()
+shutil.copytree(HERE.parent / "examples" / "gallery", EXAMPLES, dirs_exist_ok=True)
 
 # TensorFlow greets on the error stream unless it is told not to before it loads.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -22,15 +29,20 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
-    "sphinx.ext.mathjax",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "numpydoc",
     "myst_parser",
+    "api_reference",
+    "check_links",
     "drawings",
+    "mathml",
 ]
 root_doc = "index"
-exclude_patterns = ["_build", "inventories", "_extensions"]
+exclude_patterns = ["_build", "_extensions", "_generated", "_templates", "inventories"]
+templates_path = ["_templates"]
+# Docstrings write names as scikit-learn's do, in single backticks.
+default_role = "py:obj"
 nitpicky = False
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "attrs_inline"]
 myst_heading_anchors = 3
@@ -55,10 +67,14 @@ intersphinx_mapping = {
     }.items()
 }
 
+# Diagrams of estimators in the gallery link to the API reference beside it.
+os.environ["SKAVSC_DOCS_URL"] = ".."
+
 sphinx_gallery_conf = {
-    "examples_dirs": str(HERE.parent / "examples" / "gallery"),
+    "examples_dirs": str(EXAMPLES),
     "gallery_dirs": "gallery",
     "filename_pattern": r"/plot_",
+    "within_subsection_order": "FileNameSortKey",
     "remove_config_comments": True,
     "download_all_examples": False,
     "show_memory": False,
@@ -67,6 +83,7 @@ sphinx_gallery_conf = {
 }
 suppress_warnings = ["config.cache"]
 
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
 html_title = "skavsc"

@@ -4,6 +4,8 @@ They are tested with the oldest and the newest supported version; where a name h
 versions, it is looked up here.
 """
 
+import os
+import sys
 from typing import Any
 
 from sklearn.base import _fit_context
@@ -32,8 +34,31 @@ def accepts_sample_weight(scorer: Any) -> bool:
     return scorer._accept_sample_weight()
 
 
+class DocLinkMixin:
+    """Link the HTML diagram of an estimator to its page of the API reference.
+
+    The environment variable ``SKAVSC_DOCS_URL`` says where the documentation is, such as
+    ``https://docs.example.org/skavsc``; without it there is no link.
+    """
+
+    _doc_link_module = "skavsc"
+
+    def _get_doc_link(self) -> str:
+        """Return the address of the page, or the empty string, which scikit-learn does not link."""
+        address = os.environ.get("SKAVSC_DOCS_URL", "").rstrip("/")
+        kind = type(self)
+        if not address or kind.__module__.partition(".")[0] != self._doc_link_module:
+            return ""
+        # Pages have the names under which estimators are imported.
+        room = kind.__module__.partition("._")[0]
+        if kind.__name__ in dir(sys.modules[self._doc_link_module]):
+            room = self._doc_link_module
+        return f"{address}/api/generated/{room}.{kind.__name__}.html"
+
+
 __all__ = [
     "BaseSearchCV",
+    "DocLinkMixin",
     "GroupsConsumerMixin",
     "HasMethods",
     "Interval",

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags, check_array, gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skavsc._sklearn_compat import _check_feature_names_in, _fit_context
+from skavsc._sklearn_compat import DocLinkMixin, _check_feature_names_in, _fit_context
 
 __all__ = ["TimePooling"]
 
@@ -21,7 +21,7 @@ Statistic = Literal["mean", "std", "min", "max", "median"]
 _BATCH = 1 << 22
 
 
-class TimePooling(TransformerMixin, BaseEstimator):
+class TimePooling(DocLinkMixin, TransformerMixin, BaseEstimator):
     """Pool features over time: one row of statistics a clip.
 
     Any scikit-learn classifier can follow. Missing steps (NaN) are left out of the statistics; a

@@ -1,8 +1,7 @@
-"""Pages and drawings that are made from the code: API reference, rooms, published framework."""
+"""Drawings that are made from the code: the rooms, the published framework."""
 
 from __future__ import annotations
 
-import ast
 import tomllib
 from pathlib import Path
 
@@ -15,66 +14,6 @@ from matplotlib.patches import FancyBboxPatch
 HERE = Path(__file__).resolve().parents[1]
 ROOT = HERE.parent
 GENERATED = HERE / "_generated"
-
-ROOMS = {
-    "datasets": "Clip tables",
-    "media": "Decoding",
-    "audio": "Sound",
-    "visual": "Picture",
-    "pretrained": "Frozen networks",
-    "networks": "Keras networks",
-    "training": "Training",
-    "classifiers": "Classifiers",
-    "fusion": "Fusion",
-    "evaluation": "Evaluation",
-    "persistence": "Model files",
-    "pooling": "Pooling over time",
-    "exceptions": "Errors and warnings",
-}
-
-
-def exported(stub: Path) -> list[str]:
-    """Return the names that a stub of a package exports, without subpackages."""
-    names = []
-    for node in ast.parse(stub.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names += [alias.asname or alias.name for alias in node.names]
-    return sorted(names, key=str.lower)
-
-
-def public_names() -> dict[str, list[str]]:
-    """Return the public names of every room, by their full name."""
-    names: dict[str, list[str]] = {}
-    top = exported(ROOT / "skavsc" / "__init__.pyi")
-    seen: set[str] = set()
-    for room in ROOMS:
-        stub = ROOT / "skavsc" / room / "__init__.pyi"
-        module = ROOT / "skavsc" / f"{room}.py"
-        if stub.exists():
-            own = exported(stub)
-        elif module.exists():
-            tree = ast.parse(module.read_text(encoding="utf-8"))
-            own = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
-        else:
-            continue
-        seen.update(own)
-        names[room] = [f"skavsc.{n}" if n in top else f"skavsc.{room}.{n}" for n in own]
-    rest = [f"skavsc.{name}" for name in top if name not in seen]
-    return {"": rest, **names} if rest else names
-
-
-def write_api(path: Path) -> None:
-    """Write the page that lists every public name."""
-    lines = ["API reference", "=============", "", "Every public name of skavsc, by room.", ""]
-    for room, names in public_names().items():
-        title = ROOMS.get(room, "Whole recipes and model files")
-        lines += [title, "-" * len(title), ""]
-        lines += [".. autosummary::", "   :toctree: generated", ""]
-        lines += [f"   {name}" for name in names] + [""]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = "\n".join(lines)
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        path.write_text(text, encoding="utf-8")
 
 
 def _box(axes, x, y, width, height, text, colour):
@@ -154,10 +93,9 @@ def draw_framework(path: Path) -> None:
     plt.close(figure)
 
 
-def make_all(*_: object) -> None:
-    """Make everything before Sphinx reads its sources."""
+def draw_all(*_: object) -> None:
+    """Draw before Sphinx looks for its sources."""
     GENERATED.mkdir(exist_ok=True)
-    write_api(HERE / "api" / "index.rst")
     with matplotlib.rc_context({"svg.hashsalt": "skavsc", "svg.fonttype": "path"}):
         draw_rooms(GENERATED / "rooms.svg")
         draw_framework(GENERATED / "framework.svg")
@@ -165,6 +103,5 @@ def make_all(*_: object) -> None:
 
 def setup(app):
     """Register with Sphinx."""
-    # Before Sphinx looks for its sources.
-    app.connect("config-inited", make_all)
+    app.connect("config-inited", draw_all)
     return {"parallel_read_safe": True}

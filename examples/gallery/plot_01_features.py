@@ -2,14 +2,16 @@
 Features of a scene
 ===================
 
-What the networks see of one clip: the gammatone spectrogram of its left channel, its right channel and
+What classifiers see of one clip: the gammatone spectrogram of its left channel, its right channel and
 their difference, and frames of its picture.
 """
 
 # %%
-# `make_scenes` renders clips with sound and picture as real files.
-
-import tempfile
+# Scenes
+# ------
+# `skavsc.make_scenes` renders clips with sound and picture as real files, here of five scenes with eight
+# recording locations each. A folder of scenes that were rendered before is used again, so all examples of
+# this gallery share one.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,29 +19,35 @@ import numpy as np
 from skavsc import GammatoneMelTransformer, VideoFrameSampler, make_scenes
 from skavsc.audio import plot_clip
 
-folder = tempfile.mkdtemp()
-scenes = make_scenes(folder, n_scenes=4, n_locations=2, clips_per_location=1, duration=4.0)
-clip = scenes.X.iloc[[-1]]
+scenes = make_scenes(
+    "scenes", n_scenes=5, n_locations=8, clips_per_location=2, duration=2.0, size=(160, 120)
+)
+scenes.X.groupby(scenes.y).first().map(lambda value: str(value).rpartition("/")[2])
 
 # %%
-# **Sound.** One spectrogram a channel, with 64 bands and 50 time frames a second. The axes are in hertz
-# seconds.
+# Sound
+# -----
+# One spectrogram a channel, with 64 bands and 50 time frames a second. Each band has the same height, as it
+# has for the networks.
 
-transformer = GammatoneMelTransformer(duration=4.0)
+clip = scenes.X[scenes.y == "street_traffic"].iloc[[0]]
+transformer = GammatoneMelTransformer(duration=2.0, memory="cache")
 features = transformer.fit_transform(clip)
 print(features.shape, features.dtype)
 plot_clip(features[0], transformer)
 plt.show()
 
 # %%
-# **Picture.** Frames are sampled at five a second and resized to 224 x 224 pixels. They are decoded only
-# when they are asked for.
+# Picture
+# -------
+# Frames are sampled at five a second and resized to 224 x 224 pixels, whatever the aspect ratio. They are
+# decoded only when they are asked for.
 
-frames = VideoFrameSampler(duration=4.0).fit_transform(clip)
-first = np.asarray(frames[0])
-figure, axes = plt.subplots(1, 4, figsize=(10, 2.8), layout="constrained")
-for number, axis in enumerate(axes):
-    axis.imshow(first[5 * number])
-    axis.set_title(f"{number} s")
-    axis.axis("off")
+frames = VideoFrameSampler(duration=2.0).fit_transform(clip)
+pictures = np.asarray(frames[0])
+print(pictures.shape, pictures.dtype)
+figure, axes = plt.subplots(1, 5, figsize=(10, 2.4), layout="constrained")
+for number, axis in zip(range(0, 10, 2), axes, strict=True):
+    axis.imshow(pictures[number])
+    axis.set(title=f"{number / 5:.1f} s", xticks=[], yticks=[])
 plt.show()

@@ -14,7 +14,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from skavsc._clips import ClipCache, map_clips, with_rate
-from skavsc._sklearn_compat import HasMethods, Interval, StrOptions, _fit_context
+from skavsc._sklearn_compat import DocLinkMixin, HasMethods, Interval, StrOptions, _fit_context
 from skavsc.audio._sound_windows import SoundEmbedding, SoundWindows, embeddings
 from skavsc.audio._transformer import _sources
 from skavsc.exceptions import ModelError
@@ -24,7 +24,7 @@ from skavsc.pretrained import FrozenNetwork, describe, find_model, labels_of, op
 _VERSION = 1
 
 
-class AudioEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class AudioEmbedder(DocLinkMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Embed sound by a frozen pretrained network.
 
     Sound is mixed to mono and cut into windows, one at each step of ``hop`` seconds, and the
@@ -33,7 +33,7 @@ class AudioEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     Parameters
     ----------
     model : str, path-like or keras.Model, default="yamnet"
-        The network: a name (see ``skavsc models list``), which is fetched when first
+        The network: a name (``skavsc models`` lists them), which is fetched when first
         used; an ``.onnx``, ``.tflite`` or ``.keras`` file; or a Keras model. A file of a named
         network is recognised by its checksum.
     weights : path-like, default=None

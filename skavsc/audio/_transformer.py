@@ -15,13 +15,13 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 
 from skavsc._clips import ClipCache, clip_sources, map_clips, with_rate
-from skavsc._sklearn_compat import HasMethods, Interval, StrOptions, _fit_context
+from skavsc._sklearn_compat import DocLinkMixin, HasMethods, Interval, StrOptions, _fit_context
 from skavsc.audio._features import CHANNELS, FEATURE_VERSION, SoundFeatures
 from skavsc.audio._filterbanks import FILTERBANKS
 from skavsc.exceptions import ClipTableError
 
 
-class GammatoneMelTransformer(TransformerMixin, BaseEstimator):
+class GammatoneMelTransformer(DocLinkMixin, TransformerMixin, BaseEstimator):
     """Compute gammatone or log-mel spectrograms of the sound of clips.
 
     Parameters

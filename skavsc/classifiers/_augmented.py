@@ -7,11 +7,12 @@ from typing import Any, Self
 
 from sklearn.base import BaseEstimator
 
+from skavsc._sklearn_compat import DocLinkMixin
 from skavsc.training import ClipFeatures
 from skavsc.training.augmentation import Augmentation
 
 
-class AugmentedEstimator(BaseEstimator):
+class AugmentedEstimator(DocLinkMixin, BaseEstimator):
     """Base of estimators with the parameter ``augmentation``: a list, or "published"."""
 
     augmentation: Sequence[Augmentation] | str

@@ -26,7 +26,6 @@ _WITHOUT_EFFECT = {
     "memory",
     "mmap_mode",
     "n_jobs",
-    "runtime",
     "starts_per_second",
     "verbose",
     "warm_start",

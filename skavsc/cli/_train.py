@@ -33,8 +33,7 @@ _COLUMNS = {"audio": "audio", "visual": "video"}
 _WORDS = {"audio": "a picture", "visual": "sound"}
 
 
-def recipe_options(command: Any) -> Any:
-    """Add the arguments of ``prepare``."""
+def _recipe_options(command: Any) -> Any:
     for option in (
         click.argument("data", type=click.Path(exists=True)),
         click.option(
@@ -54,39 +53,27 @@ def recipe_options(command: Any) -> Any:
             show_default=True,
             help="Seconds of each clip.",
         ),
+        click.option("--folds", type=click.IntRange(2), default=5, show_default=True),
         click.option("--jobs", type=int, default=1, show_default=True, help="Processes; -1: all."),
         click.option("--seed", type=int, default=0, show_default=True),
         click.option("--cache", type=click.Path(file_okay=False), help="Folder to keep features."),
+        json_option,
     ):
         command = option(command)
     return command
 
 
-_folds_option = click.option("--folds", type=click.IntRange(2), default=5, show_default=True)
-
-
-class Prepared(NamedTuple):
-    """A recipe, and labelled clips with their features."""
+class _Prepared(NamedTuple):
+    """A recipe, and the features of the clips of which something can be read."""
 
     pipeline: Any
-    modalities: list[str]
     features: NDArray[Any]
-    clips: pd.DataFrame
     y: NDArray[Any]
     groups: NDArray[Any]
-
-    def readable(self) -> Prepared:
-        """Leave out the clips of which nothing can be read."""
-        there = readable(self.features)
-        if not there.any():
-            raise click.ClickException("none of the clips can be read")
-        if not there.all():
-            say(f"{np.count_nonzero(~there)} clips have nothing that can be read and are left out")
-        parts = {name: getattr(self, name)[there] for name in ("features", "clips", "y", "groups")}
-        return self._replace(**parts)
+    clips: pd.DataFrame
 
 
-def prepare(
+def _prepare(
     data: str,
     recipe: str,
     audio_model: str | None,
@@ -96,7 +83,7 @@ def prepare(
     jobs: int,
     seed: int,
     cache: str | None,
-) -> Prepared:
+) -> _Prepared:
     """Load the clips, choose the recipe, say both, and compute the features."""
     clips = load_clips(data, groups)
     modalities = [name for name, column in _COLUMNS.items() if clips.X[column].notna().any()]
@@ -134,13 +121,18 @@ def prepare(
         found = [name for name in modalities if readable(features[name]).any()]
         if len(found) == 1:
             say(f"No clip has {_WORDS[found[0]]} that can be read")
-            modalities, features, pipeline = found, features[found[0]], build(found)
+            features, pipeline = features[found[0]], build(found)
             # Nothing is left to learn in it: features do not depend on other clips.
             pipeline[:-1].fit(clips.X.iloc[:1])
-    return Prepared(pipeline, modalities, features, clips.X, clips.y, clips.groups)
+    there = readable(features)
+    if not there.any():
+        raise click.ClickException("none of the clips can be read")
+    if not there.all():
+        say(f"{np.count_nonzero(~there)} clips have nothing that can be read and are left out")
+    return _Prepared(pipeline, features[there], clips.y[there], clips.groups[there], clips.X[there])
 
 
-def _cross_validated(prepared: Prepared, folds: int) -> SceneReport:
+def _cross_validated(prepared: _Prepared, folds: int) -> SceneReport:
     """Cross-validate with whole recording locations held out."""
     return cross_validate_scenes(
         prepared.pipeline[-1],
@@ -155,11 +147,9 @@ def _cross_validated(prepared: Prepared, folds: int) -> SceneReport:
 
 
 @click.command()
-@recipe_options
-@_folds_option
+@_recipe_options
 @output_option("-o", "--output", required=True, help="The model file, such as model.skops.")
 @report_option
-@json_option
 def train(output: str, report_path: str | None, folds: int, as_json: bool, **options: Any) -> None:
     """Train a model on DATA and write it to a file.
 
@@ -170,7 +160,7 @@ def train(output: str, report_path: str | None, folds: int, as_json: bool, **opt
     clips. Give --groups where several clips were recorded at one place.
     """
     with collected_failures() as failures:
-        prepared = prepare(**options).readable()
+        prepared = _prepare(**options)
         report = _cross_validated(prepared, folds)
         summary = report.summary()
         print_table(summary, as_json)
@@ -196,14 +186,12 @@ def train(output: str, report_path: str | None, folds: int, as_json: bool, **opt
 
 
 @click.command()
-@recipe_options
-@_folds_option
+@_recipe_options
 @output_option("-o", "--output", required=True, help="The HTML file.")
-@json_option
 def report(output: str, folds: int, as_json: bool, **options: Any) -> None:
     """Cross-validate a recipe on DATA and write an HTML report; no model is kept."""
     with collected_failures() as failures:
-        result = _cross_validated(prepare(**options).readable(), folds)
+        result = _cross_validated(_prepare(**options), folds)
         print_table(result.summary(), as_json)
         written: Path = result.to_html(output)
     failures.say()

@@ -37,6 +37,12 @@ def kind_of_file(name: str) -> str:
     """Return ``"sound"``, ``"video"``, ``"other"`` or ``"unknown"``, by a file's suffix.
 
     A file without a suffix is an other.
+
+    Examples
+    --------
+    >>> from skavsc.datasets import kind_of_file
+    >>> [kind_of_file(name) for name in ("park.wav", "park.mp4", "notes.txt", "README")]
+    ['sound', 'video', 'other', 'other']
     """
     suffix = os.path.splitext(name)[1].lower()
     if not suffix:

@@ -62,6 +62,18 @@ def grad_cam(
        localization. ICCV, 2017.
     .. [2] Draelos, Carin: Use HiResCAM instead of Grad-CAM for faithful explanations of
        convolutional neural networks. arXiv 2011.08891, 2020.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skavsc import AudioSceneClassifier, grad_cam
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.array(["park", "tram"] * 4)
+    >>> X = rng.normal(-40, 4, size=(8, 16, 100, 1))  # 8 clips of 2 s, 16 bands
+    >>> X[y == "tram", :8] += 20
+    >>> classifier = AudioSceneClassifier(filters=(4, 4, 4), epochs=1, validation_fraction=0)
+    >>> grad_cam(classifier.fit(X, y), X)["audio"].shape
+    (8, 16, 100)
     """
     classifier, X = final_classifier(classifier, X)
     network = getattr(getattr(classifier, "keras_classifier_", None), "model_", None)

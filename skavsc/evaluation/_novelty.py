@@ -14,11 +14,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
-from skavsc._sklearn_compat import Interval, StrOptions, _fit_context
+from skavsc._sklearn_compat import DocLinkMixin, Interval, StrOptions, _fit_context
 from skavsc.evaluation._cross_validation import check_folds
 
 
-class SceneNoveltyDetector(OutlierMixin, BaseEstimator):
+class SceneNoveltyDetector(DocLinkMixin, OutlierMixin, BaseEstimator):
     """Detector of clips that are none of the scenes of the training clips.
 
     A classifier gives every clip one of its labels, noise and black pictures too. This detector

@@ -10,7 +10,7 @@ from sklearn.base import ClassifierMixin, TransformerMixin, clone
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skavsc._sklearn_compat import _BaseHeterogeneousEnsemble, _num_samples
+from skavsc._sklearn_compat import DocLinkMixin, _BaseHeterogeneousEnsemble, _num_samples
 from skavsc.fusion._inputs import (
     BranchInput,
     as_rows,
@@ -29,7 +29,7 @@ def _predicts_segments(fusion: BaseFusion) -> bool:
     )
 
 
-class BaseFusion(ClassifierMixin, TransformerMixin, _BaseHeterogeneousEnsemble):
+class BaseFusion(DocLinkMixin, ClassifierMixin, TransformerMixin, _BaseHeterogeneousEnsemble):
     """Base of the fusion: everything but its parameters and ``fit``."""
 
     stack_method: str

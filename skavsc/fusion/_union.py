@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skavsc._parallel import Parallel, delayed
 from skavsc._sklearn_compat import (
+    DocLinkMixin,
     _BaseComposition,
     _fit_context,
     _num_samples,
@@ -43,7 +44,7 @@ def _fit_transform(transformer: Any, X: Any, y: Any, params: Any) -> tuple[Any, 
     return fitted, fitted.transform(X, **params["transform"])
 
 
-class ModalityUnion(TransformerMixin, _BaseComposition, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class ModalityUnion(DocLinkMixin, TransformerMixin, _BaseComposition, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Features of several modalities of the same clips, as one structured array.
 
     Like `sklearn.compose.ColumnTransformer`, but the outputs are not stacked into one matrix:

@@ -76,6 +76,21 @@ def open_media(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     Decoders are given the open file and not its name, so that odd names (``a:b.mp4``,
     ``http://...``, bytes that are no UTF-8) mean nothing to them.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from skavsc.media import open_media
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = Path(folder.name, "empty.wav")
+    >>> path.touch()
+    >>> with open_media(path) as file:
+    ...     file.read(4)
+    Traceback (most recent call last):
+    ...
+    skavsc.exceptions.MediaError: ...empty.wav: open: the file is empty (0 bytes)
+    >>> folder.cleanup()
     """
     try:
         # Asked before opening: opening a pipe would wait for a writer.

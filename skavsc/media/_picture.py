@@ -56,7 +56,16 @@ INTERPOLATIONS = {
 
 
 def resize_image(image: Image, size: tuple[int, int] | None, interpolation: str) -> Image:
-    """Resize one image to (height, width), or leave it as it is."""
+    """Resize one image to (height, width), or leave it as it is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skavsc.media import resize_image
+    >>> image = np.zeros((240, 320, 3), dtype=np.uint8)
+    >>> resize_image(image, (224, 224), "area").shape
+    (224, 224, 3)
+    """
     if size is None or image.shape[:2] == size:
         return image
     return cv2.resize(image, size[::-1], interpolation=INTERPOLATIONS[interpolation])

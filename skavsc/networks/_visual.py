@@ -145,6 +145,14 @@ def with_backbone(
     ------
     ValueError
         If the backbone has another number of features than the input of the network.
+
+    Examples
+    --------
+    >>> from skavsc.networks import squeezenet11_base, visual_network, with_backbone
+    >>> network = visual_network(backbone=None)
+    >>> backbone = squeezenet11_base((64, 64, 3))
+    >>> with_backbone(network, backbone, image_size=64).input_shape
+    (None, 5, 64, 64, 3)
     """
     inputs = [
         _frames_input(given.shape[1], image_size)

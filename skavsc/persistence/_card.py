@@ -24,6 +24,18 @@ class ModelCard:
     See Also
     --------
     model_card : Read the description of a file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from skavsc import TimePooling, model_card, save
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = f"{folder.name}/pooling.skavsc"
+    >>> save(TimePooling().fit(np.zeros((2, 3, 4))), path)
+    >>> model_card(path)
+    <ModelCard of TimePooling...>
+    >>> folder.cleanup()
     """
 
     def __init__(self, description: dict[str, Any]) -> None:

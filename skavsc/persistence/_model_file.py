@@ -20,7 +20,6 @@ import skops.io
 from skavsc.exceptions import ModelFileError, ModelVersionWarning
 from skavsc.persistence._archive import FORMAT, Archive, build, read_file, write_atomically
 from skavsc.persistence._networks import needed_files, restore_files
-from skavsc.persistence._onnx import without_keras
 from skavsc.persistence._trust import check_shapes, check_trees, check_types, objects
 
 # Modules of the packages whose versions may change what an estimator computes.
@@ -48,7 +47,6 @@ def save(
     sample: Any = None,
     training: dict[str, Any] | None = None,
     include_weights: bool = True,
-    runtime: str | None = None,
     trusted: Iterable[str | type] = (),
 ) -> None:
     """Save a fitted estimator to a file that runs no code when it is loaded.
@@ -70,10 +68,6 @@ def save(
     include_weights : bool, default=True
         Whether the files of frozen networks are stored too, each once. Otherwise they are
         described by name, sha256 and address, and `load` takes a folder of them.
-    runtime : {"onnxruntime"} or None, default=None
-        ``"onnxruntime"``: the networks of classifiers are stored as ONNX models, which predict
-        the same to 1e-5 where neither Keras nor its backend is installed, and cannot be trained
-        further. None: those of classifiers whose ``runtime`` is that.
     trusted : iterable of str or type, default=()
         Types of other packages that the estimator holds. `load` must be passed them as well.
 
@@ -119,9 +113,6 @@ def save(
     """
     path = Path(path)
     trusted = list(trusted)
-    if runtime not in (None, "onnxruntime"):
-        raise ValueError(f'runtime={runtime!r} must be "onnxruntime" or None')
-    estimator = without_keras(estimator, every=runtime is not None)
     for item in objects(estimator):
         if type(item).__module__.split(".")[0] in ("keras", "scikeras"):
             raise ModelFileError(
@@ -220,6 +211,18 @@ def load(
     See Also
     --------
     save : Write such a file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from skavsc import TimePooling, load, save
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = f"{folder.name}/pooling.skavsc"
+    >>> save(TimePooling().fit(np.zeros((2, 3, 4))), path)
+    >>> load(path)
+    TimePooling()
+    >>> folder.cleanup()
     """
     path = Path(path)
     trusted = [trusted] if isinstance(trusted, str | type) else list(trusted)

@@ -1,5 +1,4 @@
 from ._download import cache_folder as cache_folder
-from ._download import fetch as fetch
 from ._download import find_weights as find_weights
 from ._download import published_names as published_names
 from ._download import sha256_of as sha256_of
@@ -8,14 +7,13 @@ from ._keras import KerasNetwork as KerasNetwork
 from ._keras import choose_runtime as choose_runtime
 from ._keras import compiled as compiled
 from ._keras import open_keras as open_keras
+from ._meant import Meant as Meant
+from ._meant import find_model as find_model
+from ._meant import labels_of as labels_of
 from ._network import FrozenNetwork as FrozenNetwork
-from ._network import Meant as Meant
 from ._network import describe as describe
-from ._network import find_model as find_model
-from ._network import labels_of as labels_of
 from ._network import open_file as open_file
 from ._registry import REGISTRY as REGISTRY
 from ._registry import PublishedModel as PublishedModel
-from ._registry import known_file as known_file
 from ._runtimes import Compiled as Compiled
 from ._runtimes import installed_runtimes as installed_runtimes

@@ -14,6 +14,12 @@ def cache_folder(kind: str) -> Path:
     """Return the folder of this user for fetched and converted networks.
 
     It is ``$SKAVSC_CACHE_DIR`` where that is set, else the usual cache folder of the system.
+
+    Examples
+    --------
+    >>> from skavsc.pretrained import cache_folder
+    >>> cache_folder("weights").name
+    'weights'
     """
     import pooch
 
@@ -21,7 +27,16 @@ def cache_folder(kind: str) -> Path:
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a file, as hexadecimal digits."""
+    """Return the SHA-256 of a file, as hexadecimal digits.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from skavsc.pretrained import sha256_of
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     sha256_of(file.name)[:16]
+    'e3b0c44298fc1c14'
+    """
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -126,6 +141,14 @@ def find_weights(architecture: str, weights: str | os.PathLike[str]) -> Path:
     ------
     WeightsNotFoundError
         If there is no such file, or it can be neither found nor downloaded.
+
+    Examples
+    --------
+    >>> from skavsc.pretrained import find_weights
+    >>> find_weights("vgg16", "lost.h5")
+    Traceback (most recent call last):
+    ...
+    skavsc.exceptions.WeightsNotFoundError: weights='lost.h5' is neither a file nor ...
     """
     model = REGISTRY.get(f"{architecture}-{os.fspath(weights)}")
     if model is not None:
@@ -140,7 +163,14 @@ def find_weights(architecture: str, weights: str | os.PathLike[str]) -> Path:
 
 
 def published_names(architecture: str) -> list[str]:
-    """Return the names of the weights that are published for a network of ours."""
+    """Return the names of the weights that are published for a network of ours.
+
+    Examples
+    --------
+    >>> from skavsc.pretrained import published_names
+    >>> published_names("vgg16")
+    ['places365']
+    """
     return [
         name.removeprefix(f"{architecture}-")
         for name, model in REGISTRY.items()

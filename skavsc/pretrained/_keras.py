@@ -55,6 +55,17 @@ class KerasNetwork(FrozenNetwork):
     ----------
     digest : str
         The checksum of weights and structure.
+
+    Examples
+    --------
+    >>> import keras, numpy as np
+    >>> from skavsc.pretrained import KerasNetwork
+    >>> inputs = keras.Input((4,))
+    >>> network = KerasNetwork(keras.Model(inputs, keras.layers.Dense(2, name="vector")(inputs)))
+    >>> network.input.shape, network.outputs[0].shape
+    ((None, 4), (None, 2))
+    >>> network(np.zeros((3, 4), dtype=np.float32), network.output_named(None)).shape
+    (3, 2)
     """
 
     def __init__(self, model: Any) -> None:
@@ -144,6 +155,12 @@ def open_keras(
     ------
     WeightsError
         If files are missing or do not fit.
+
+    Examples
+    --------
+    >>> from skavsc.pretrained import open_keras
+    >>> open_keras("squeezenet11", seed=0).outputs[0].shape
+    (None, None, None, 512)
     """
     if not isinstance(model, str | os.PathLike):
         if weights is not None:
@@ -242,6 +259,16 @@ def compiled(
     -------
     callable
         From preprocessed images to features.
+
+    Examples
+    --------
+    >>> import keras, numpy as np
+    >>> from skavsc.pretrained import compiled, open_keras
+    >>> images = keras.Input((8, 8, 3))
+    >>> network = open_keras(keras.Model(images, keras.layers.Conv2D(2, 3)(images)))
+    >>> run = compiled(network, "avg", "keras", batch_size=4, image_size=(8, 8))
+    >>> run(np.zeros((4, 8, 8, 3), dtype=np.float32)).shape
+    (4, 2)
     """
     check_runtime(runtime)
     with standard_settings():
@@ -276,6 +303,15 @@ def choose_runtime(
     -------
     str
         The name of an installed runtime that can run the network.
+
+    Examples
+    --------
+    >>> import keras
+    >>> from skavsc.pretrained import choose_runtime, open_keras
+    >>> images = keras.Input((8, 8, 3))
+    >>> network = open_keras(keras.Model(images, keras.layers.Conv2D(2, 3)(images)))
+    >>> choose_runtime(network, "avg", "keras", batch_size=4, image_size=(8, 8))
+    'keras'
     """
     if runtime != "auto":
         check_runtime(runtime)

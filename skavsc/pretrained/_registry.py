@@ -66,6 +66,13 @@ class PublishedModel:
         The network of ours that the file's weights are for; None for whole networks.
     front_end : str, optional
         What it takes in place of waveforms.
+
+    Examples
+    --------
+    >>> from skavsc.pretrained import REGISTRY
+    >>> model = REGISTRY["yamnet"]
+    >>> model.modality, model.sample_rate, model.window
+    ('audio', 16000, 0.975)
     """
 
     name: str

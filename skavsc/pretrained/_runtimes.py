@@ -40,7 +40,14 @@ _CONVERT = "import sys, MNN, _tools; _tools.mnnconvert(['mnnconvert', *sys.argv[
 
 
 def installed_runtimes() -> list[str]:
-    """Return the names of the runtimes whose packages are installed."""
+    """Return the names of the runtimes whose packages are installed.
+
+    Examples
+    --------
+    >>> from skavsc.pretrained import installed_runtimes
+    >>> "keras" in installed_runtimes()
+    True
+    """
     return [name for name in _RUNTIMES if not _absent(name)]
 
 

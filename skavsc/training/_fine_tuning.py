@@ -34,6 +34,18 @@ class Backbone:
         The pooling over positions.
     preprocessing : str or pair of (mean, scale)
         The mode of `skavsc.networks.ImagePreprocessing`.
+
+    Examples
+    --------
+    >>> import keras, numpy as np
+    >>> from skavsc import ImageEmbedder
+    >>> from skavsc.training import Backbone
+    >>> images = keras.Input((64, 64, 3))
+    >>> model = keras.Model(images, keras.layers.Conv2D(4, 3)(images))
+    >>> frames = np.zeros((1, 2, 64, 64, 3), dtype=np.uint8)
+    >>> embedder = ImageEmbedder(model, preprocessing="imagenet").fit(frames)
+    >>> Backbone.of(embedder).pooling
+    'avg'
     """
 
     network: keras.Model
@@ -86,6 +98,12 @@ class FineTuning:
         The learning rate at the start.
     backbone : Backbone or None
         The image network to train too, on frames.
+
+    Examples
+    --------
+    >>> from skavsc.training import FineTuning
+    >>> FineTuning(learning_rate=1e-4, backbone=None)
+    FineTuning(learning_rate=0.0001, backbone=None)
     """
 
     learning_rate: float
@@ -145,7 +163,17 @@ def fine_tune(
 
 
 def copied(network: keras.Model) -> keras.Model:
-    """Return a network of the same weights that shares nothing with the given one."""
+    """Return a network of the same weights that shares nothing with the given one.
+
+    Examples
+    --------
+    >>> import keras
+    >>> from skavsc.training import copied
+    >>> inputs = keras.Input((4,))
+    >>> network = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+    >>> copied(network).layers[-1] is network.layers[-1]
+    False
+    """
     with default_settings():
         copy = type(network).from_config(network.get_config())
     copy.set_weights(network.get_weights())

@@ -22,6 +22,7 @@ from scikeras.wrappers import KerasClassifier
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import ClassifierTags, Tags
 
+from skavsc._sklearn_compat import DocLinkMixin
 from skavsc.training._backend import (
     ONE_AT_A_TIME,
     check_process,
@@ -72,10 +73,22 @@ class OneHotLabels(TransformerMixin, BaseEstimator):
         }
 
 
-class SegmentKerasClassifier(KerasClassifier):
+class SegmentKerasClassifier(DocLinkMixin, KerasClassifier):
     """A scikeras classifier around a network that is trained on segments of clips.
 
     The parameters are those of scikeras.wrappers.KerasClassifier.
+
+    Examples
+    --------
+    >>> import keras, numpy as np
+    >>> from skavsc.training import SegmentKerasClassifier, compile_network
+    >>> def build():
+    ...     network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, "softmax")])
+    ...     compile_network(network, 1e-3, keras.losses.CategoricalCrossentropy())
+    ...     return network
+    >>> classifier = SegmentKerasClassifier.build(build, np.array(["park", "tram"]), seed=0)
+    >>> classifier.model_.output_shape
+    (None, 2)
     """
 
     @classmethod

@@ -20,6 +20,12 @@ class Adam(keras.optimizers.Adam):
     ----------
     *args, **kwargs : objects
         As for keras.optimizers.Adam.
+
+    Examples
+    --------
+    >>> from skavsc.training import Adam
+    >>> round(float(Adam(0.002).learning_rate), 4)
+    0.002
     """
 
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:

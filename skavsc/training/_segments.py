@@ -34,6 +34,14 @@ class ModalityFeatures:
     ------
     ValueError
         If a clip holds an infinite value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skavsc.training import ModalityFeatures
+    >>> sound = ModalityFeatures(np.zeros((8, 64, 100, 3), dtype=np.float32), segment_frames=50)
+    >>> sound.n_segments, sound.segment_shape
+    (2, (64, 50, 3))
     """
 
     data: NDArray[Any]
@@ -97,15 +105,23 @@ class FrameFeatures(ModalityFeatures):
 
 @dataclass(frozen=True)
 class StepFeatures(ModalityFeatures):
-    """Embeddings for a network that knows missing steps by NaN."""
+    """Embeddings for a network that knows missing steps by NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skavsc.training import ClipFeatures, StepFeatures
+    >>> parts = {name: np.ones((1, 4, 8), dtype=np.float32) for name in ("audio", "visual")}
+    >>> parts["visual"][:] = np.nan  # the camera has failed
+    >>> features = ClipFeatures(
+    ...     {name: StepFeatures(data, segment_frames=2) for name, data in parts.items()},
+    ...     any_modality=True,
+    ... )
+    >>> bool(np.isnan(features.crops(np.array([0]), np.array([0]))["visual"]).all())
+    True
+    """
 
     blank: ClassVar[float] = np.nan
-
-
-def network_inputs(inputs: dict[str, NDArray[np.float32]]) -> Any:
-    """Return the modalities as Keras takes them: one array, or a tuple in their order."""
-    parts = tuple(inputs.values())
-    return parts[0] if len(parts) == 1 else parts
 
 
 def find_usable_frames(data: NDArray[Any]) -> NDArray[np.bool_]:
@@ -150,6 +166,16 @@ class ClipFeatures:
         The starts at which a crop can be taken.
     usable_segments : ndarray of shape (n_clips, n_segments), bool
         The segments that can be predicted from.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skavsc.training import ClipFeatures, ModalityFeatures
+    >>> sound = np.zeros((2, 64, 100, 3), dtype=np.float32)
+    >>> sound[1, :, 50:] = np.nan  # the second clip is half as long
+    >>> features = ClipFeatures({"audio": ModalityFeatures(sound, segment_frames=50)})
+    >>> features.usable_segments.tolist()
+    [[True, True], [True, False]]
     """
 
     def __init__(
@@ -238,6 +264,16 @@ class LabelledClips:
         The weights.
     rows : ndarray of int
         The clips that are meant; each has a usable segment.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skavsc.training import ClipFeatures, LabelledClips, ModalityFeatures
+    >>> sound = ModalityFeatures(np.zeros((2, 64, 50, 1), dtype=np.float32), segment_frames=50)
+    >>> labels = np.array(["park", "tram"])
+    >>> clips = LabelledClips(ClipFeatures({"audio": sound}), labels, None, np.arange(2))
+    >>> clips.targets(np.unique(labels)).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
     """
 
     features: ClipFeatures
@@ -264,6 +300,17 @@ class TrainingSet:
         All labels there are.
     seed : int
         The seed of everything random in this fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skavsc.training import ClipFeatures, LabelledClips, ModalityFeatures, TrainingSet
+    >>> sound = ModalityFeatures(np.zeros((2, 64, 50, 1), dtype=np.float32), segment_frames=50)
+    >>> labels = np.array(["park", "tram"])
+    >>> clips = LabelledClips(ClipFeatures({"audio": sound}), labels, None, np.arange(2))
+    >>> training_set = TrainingSet(clips, None, np.unique(labels), seed=0)
+    >>> len(training_set.only("audio").train.rows)
+    2
     """
 
     train: LabelledClips

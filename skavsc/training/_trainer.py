@@ -35,6 +35,23 @@ class TrainingOptions:
         What the network is called in messages.
     keep_interrupted : bool
         Whether Ctrl-C ends the training with the best weights so far, or is passed on.
+
+    Examples
+    --------
+    >>> from skavsc.training import TrainingOptions
+    >>> options = TrainingOptions(
+    ...     label="audio",
+    ...     epochs=200,
+    ...     batch_size=32,
+    ...     patience=80,
+    ...     rate_patience=15,
+    ...     rate_schedule="halving",
+    ...     augmentation=(),
+    ...     clean_statistics=False,
+    ...     verbose=0,
+    ... )
+    >>> options.keep_interrupted
+    True
     """
 
     label: str
@@ -50,7 +67,18 @@ class TrainingOptions:
 
 
 def compile_network(network: keras.Model, learning_rate: float, loss: keras.losses.Loss) -> None:
-    """Compile for Adam, anew where it was compiled before."""
+    """Compile for Adam, anew where it was compiled before.
+
+    Examples
+    --------
+    >>> import keras
+    >>> from skavsc.training import compile_network
+    >>> inputs = keras.Input((4,))
+    >>> network = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(inputs))
+    >>> compile_network(network, 1e-3, keras.losses.CategoricalCrossentropy())
+    >>> round(float(network.optimizer.learning_rate), 4)
+    0.001
+    """
     network.compile(
         optimizer=Adam(learning_rate),
         loss=loss,
@@ -73,6 +101,12 @@ def momentum_for(n_clips: int, batch_size: int) -> float:
     0.99 is then 100 steps, a third of an epoch of the full data set but twenty epochs of 160
     clips, in which the network has long moved on and validation sees a network that is none.
     The memory is one epoch here: at most Keras's 100 steps and at least 2.
+
+    Examples
+    --------
+    >>> from skavsc.training import momentum_for
+    >>> momentum_for(n_clips=160, batch_size=32), momentum_for(n_clips=8646, batch_size=32)
+    (0.8, 0.99)
     """
     n_steps = -(-n_clips // batch_size)
     return min(0.99, 1 - 1 / max(2, n_steps))

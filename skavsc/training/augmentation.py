@@ -6,17 +6,15 @@ that is not here derives from `Augmentation` and needs no change anywhere else.
 
 from __future__ import annotations
 
-from abc import ABCMeta, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 
 from skavsc._sklearn_compat import Interval, StrOptions
+from skavsc.training._augmentation import Augmentation, Batch
 from skavsc.training._blocks import each, mix, mix_power, runs, scale_blocks
 
 __all__ = [
@@ -32,96 +30,6 @@ __all__ = [
 
 #: Where the gain of a random filter is drawn, from the lowest band to the highest.
 N_KNOTS = 5
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Segments to train on.
-
-    Attributes
-    ----------
-    inputs : dict of str to ndarray
-        The segments of each modality: ``audio`` of shape (n_examples, n_bands, n_frames,
-        n_channels), in dB; ``visual`` of shape (n_examples, n_frames, n_features), or frames
-        (n_examples, n_frames, height, width, 3) of 0 to 255.
-    targets : ndarray of shape (n_examples, n_classes)
-        The share of each class in each example.
-    weights : ndarray of shape (n_examples,) or None
-        The weights of the examples.
-    """
-
-    inputs: dict[str, NDArray[np.float32]]
-    targets: NDArray[np.float32]
-    weights: NDArray[np.float32] | None = None
-
-    def with_input(self, name: str, values: NDArray[np.float32]) -> Batch:
-        """Replace the segments of one modality.
-
-        Parameters
-        ----------
-        name : str
-            The modality.
-        values : ndarray
-            Its new segments.
-
-        Returns
-        -------
-        Batch
-            The changed batch.
-        """
-        return replace(self, inputs={**self.inputs, name: values})
-
-
-class Augmentation(BaseEstimator, metaclass=ABCMeta):
-    """Base of the augmentations.
-
-    A subclass has its parameters in ``__init__``, as any scikit-learn estimator, says what it
-    changes by the two attributes below, and changes batches in ``__call__``.
-
-    Attributes
-    ----------
-    modality : str or None
-        The modality that it changes, ``"audio"`` or ``"visual"``; None for all of them.
-    on_frames : bool
-        Whether it changes frames and not their embeddings, so that it takes part only where an
-        image network is trained.
-    """
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
-    modality: ClassVar[str | None] = None
-    on_frames: ClassVar[bool] = False
-
-    @abstractmethod
-    def __call__(self, batch: Batch, rng: np.random.Generator) -> Batch:
-        """Return the batch changed, with all that is random drawn from the generator.
-
-        Parameters
-        ----------
-        batch : Batch
-            The segments, which are not to be changed in place.
-        rng : numpy.random.Generator
-            The source of randomness.
-
-        Returns
-        -------
-        Batch
-            The changed segments.
-        """
-
-    def check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Check the parameters before training.
-
-        Parameters
-        ----------
-        shapes : mapping of str to tuple of int
-            The shapes of a segment of each modality.
-
-        Raises
-        ------
-        ValueError
-            If a parameter is out of range or does not fit the segments.
-        """
-        self._validate_params()
 
 
 class Mixup(Augmentation):
@@ -308,6 +216,16 @@ class HorizontalFlip(Augmentation):
     ----------
     probability : float, default=0.5
         Probability that an example is flipped, in [0, 1].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skavsc.training.augmentation import Batch, HorizontalFlip
+    >>> frames = np.arange(3, dtype=np.float32).reshape(1, 1, 1, 3, 1)  # 1 x 3 pixels
+    >>> batch = Batch({"visual": frames}, targets=np.ones((1, 1)))
+    >>> flip = HorizontalFlip(probability=1.0)
+    >>> flip(batch, np.random.default_rng(0)).inputs["visual"].ravel().tolist()
+    [2.0, 1.0, 0.0]
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -336,6 +254,16 @@ class Brightness(Augmentation):
     ----------
     limit : float, default=0.2
         The factor is uniformly distributed within 1 +/- limit, in [0, 1].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skavsc.training.augmentation import Batch, Brightness
+    >>> frames = np.full((1, 5, 8, 8, 3), 100, dtype=np.float32)
+    >>> batch = Batch({"visual": frames}, targets=np.ones((1, 1)))
+    >>> changed = Brightness(limit=0.2)(batch, np.random.default_rng(0)).inputs["visual"]
+    >>> bool(80 <= changed.min() <= 120), len(np.unique(changed))
+    (True, 1)
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -367,6 +295,20 @@ class ModalityDropout(Augmentation):
     ----------
     rate : float, default=0.3
         Probability that an example loses one of its modalities, each of them alike, in [0, 1).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skavsc.training.augmentation import Batch, ModalityDropout
+    >>> inputs = {
+    ...     "audio": np.full((100, 64, 50, 1), -40, dtype=np.float32),
+    ...     "visual": np.ones((100, 5, 512), dtype=np.float32),
+    ... }
+    >>> batch = Batch(inputs, targets=np.ones((100, 1)))
+    >>> changed = ModalityDropout(rate=0.5)(batch, np.random.default_rng(0)).inputs
+    >>> lost = [(values.reshape(100, -1) == 0).all(axis=1) for values in changed.values()]
+    >>> bool(np.logical_and(*lost).any()), 30 < np.logical_or(*lost).sum() < 70
+    (False, np.True_)
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {

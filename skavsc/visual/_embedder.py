@@ -16,7 +16,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skavsc._clips import ClipCache, map_clips, with_rate
-from skavsc._sklearn_compat import HasMethods, Interval, StrOptions, _fit_context
+from skavsc._sklearn_compat import DocLinkMixin, HasMethods, Interval, StrOptions, _fit_context
 from skavsc.exceptions import ModelError, UntrainedWeightsWarning, WeightsError
 from skavsc.pretrained import ARCHITECTURES, published_names
 from skavsc.visual._frames import ClipFrames
@@ -28,6 +28,7 @@ _VERSION = 1
 
 
 class ImageEmbedder(
+    DocLinkMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     BaseEstimator,

@@ -14,7 +14,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from skavsc._clips import ClipCache, map_clips
-from skavsc._sklearn_compat import Interval, StrOptions, _fit_context
+from skavsc._sklearn_compat import DocLinkMixin, Interval, StrOptions, _fit_context
 from skavsc.media import resize_image
 from skavsc.visual._frames import ClipFrames
 from skavsc.visual._inputs import Clip, decode, frame_sources
@@ -23,7 +23,7 @@ from skavsc.visual._inputs import Clip, decode, frame_sources
 _VERSION = 1
 
 
-class PixelEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class PixelEmbedder(DocLinkMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Reduce frames to a few large pixels.
 
     The layout of colours and light of each frame, as a baseline that needs no pretrained network.

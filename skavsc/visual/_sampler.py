@@ -13,13 +13,13 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 
 from skavsc._clips import clip_sources
-from skavsc._sklearn_compat import Interval, StrOptions, _fit_context
+from skavsc._sklearn_compat import DocLinkMixin, Interval, StrOptions, _fit_context
 from skavsc.exceptions import ClipTableError, MediaNotFoundError, MissingClipWarning
 from skavsc.media import INTERPOLATIONS
 from skavsc.visual._frames import ArrayFrames, LazyFrames, Sampling
 
 
-class VideoFrameSampler(TransformerMixin, BaseEstimator):
+class VideoFrameSampler(DocLinkMixin, TransformerMixin, BaseEstimator):
     """Take frames at regular instants from the videos of clips, lazily.
 
     The result holds small handles, one a clip, that decode their frames when they are asked
