@@ -15,6 +15,7 @@ run that is cut short goes on where it was.
 import argparse
 import math
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,9 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.pipeline import Pipeline, make_pipeline
 
 from skavsc import (
     AudioEmbedder,
@@ -34,15 +33,16 @@ from skavsc import (
     ImageEmbedder,
     LateFusionClassifier,
     ModalityUnion,
-    TimePooling,
     VideoFrameSampler,
     VisualSceneClassifier,
     load_tau_urban_av,
     macro_log_loss,
+    make_scene_classifier,
 )
 from skavsc.training.augmentation import FilterAugment, Mixup
 
 SIZES = (1, 2, 4, 8, 16)
+PLACES = "frozen, the GRU's image network"
 KEY = ["way", "n_clips", "fold", "draw"]
 
 
@@ -53,28 +53,41 @@ def frozen_features(options: argparse.Namespace) -> ModalityUnion:
         VideoFrameSampler(fps=1, duration=options.duration),
         ImageEmbedder(options.image_model, **kept),
     )
-    sound = AudioEmbedder(options.sound_model, duration=options.duration, **kept)
+    sound = AudioEmbedder(options.sound_model, hop=0.25, duration=options.duration, **kept)
     return ModalityUnion([("audio", sound), ("visual", picture)])
+
+
+def places_picture(options: argparse.Namespace) -> Pipeline:
+    """Build the embeddings of five frames a second that the GRU takes."""
+    return make_pipeline(
+        VideoFrameSampler(duration=options.duration),
+        ImageEmbedder(options.network, weights=options.weights, memory=options.work / "features"),
+    )
+
+
+def places_features(options: argparse.Namespace) -> ModalityUnion:
+    """Build the embeddings of sound as for the frozen networks, of picture as for the GRU."""
+    sound = frozen_features(options).transformers[0]
+    return ModalityUnion([sound, ("visual", places_picture(options))])
 
 
 def scratch_features(options: argparse.Namespace) -> ModalityUnion:
-    """Build gammatone features, and embeddings of five frames a second for the GRU."""
-    kept = {"memory": options.work / "features"}
-    picture = make_pipeline(
-        VideoFrameSampler(duration=options.duration),
-        ImageEmbedder(options.network, weights=options.weights, **kept),
-    )
+    """Build gammatone features, and the embeddings of picture for the GRU."""
     sound = GammatoneMelTransformer(
-        channels="mono", f_max=8000.0, duration=options.duration, **kept
+        channels="mono",
+        f_max=8000.0,
+        duration=options.duration,
+        memory=options.work / "features",
     )
-    return ModalityUnion([("audio", sound), ("visual", picture)])
+    return ModalityUnion([("audio", sound), ("visual", places_picture(options))])
 
 
 def frozen_branches(options: argparse.Namespace, n_clips: int, seed: int) -> list[BaseEstimator]:
-    """Build pooled logistic regressions; one clip a class leaves nothing to choose C by."""
+    """Build those of the recipe; one clip a class leaves nothing to choose the strength by."""
+    shared = {"audio_model": options.sound_model, "image_model": options.image_model, "C": 0.1}
     return [
-        make_pipeline(TimePooling(), StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
-        for _ in range(2)
+        make_scene_classifier("embeddings", modalities=[name], **shared)[-1]
+        for name in ("audio", "visual")
     ]
 
 
@@ -102,6 +115,11 @@ def scratch_branches(options: argparse.Namespace, n_clips: int, seed: int) -> li
         **shared,
     )
     return [audio, visual]
+
+
+def file_name(way: str) -> str:
+    """Return the file in which the scores of a way are kept."""
+    return re.sub(r"\W+", "-", way) + ".csv"
 
 
 def draws(
@@ -141,7 +159,9 @@ def plot(means: pd.DataFrame, spread: pd.DataFrame, path: Path) -> None:
 
     figure, axes = plt.subplots(1, 3, figsize=(9, 3), sharey=True, layout="constrained")
     for ax, name in zip(axes, ("sound", "picture", "fused"), strict=True):
-        for way, style in (("frozen", "o-"), ("from scratch", "s--")):
+        for way, style in (("frozen", "o-"), (PLACES, "^:"), ("from scratch", "s--")):
+            if way not in means.index or (way == PLACES and name == "sound"):
+                continue
             y = means.loc[way, f"{name} accuracy"]
             deviation = spread.loc[way, f"{name} accuracy"]
             ax.errorbar(y.index, y, deviation, fmt=style, capsize=2, label=way)
@@ -150,7 +170,7 @@ def plot(means: pd.DataFrame, spread: pd.DataFrame, path: Path) -> None:
         ax.minorticks_off()
         ax.grid(alpha=0.3)
     axes[0].set_ylabel("accuracy")
-    axes[2].legend(loc="lower right")
+    axes[1].legend(loc="lower right", fontsize="small")
     figure.savefig(path, metadata={"Date": None})
 
 
@@ -163,7 +183,7 @@ def main() -> None:
     parser.add_argument("--network", choices=["vgg16", "squeezenet11"], default="vgg16")
     parser.add_argument("--weights", default="places365", help="of the GRU's image network")
     parser.add_argument("--duration", type=float, default=10.0, help="seconds of each clip")
-    parser.add_argument("--ways", nargs="+", choices=["frozen", "from scratch"], default=None)
+    parser.add_argument("--ways", nargs="+", choices=["frozen", PLACES, "from scratch"])
     parser.add_argument("--draws", type=int, default=10, help="a fold, for the frozen networks")
     parser.add_argument("--scratch-draws", type=int, default=1, help="a fold")
     parser.add_argument("--filters", type=int, nargs=3, default=[16, 32, 64])
@@ -179,11 +199,12 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     ways = {
         "frozen": (frozen_features, frozen_branches, options.draws),
+        PLACES: (places_features, frozen_branches, options.draws),
         "from scratch": (scratch_features, scratch_branches, options.scratch_draws),
     }
     for way in options.ways or ways:
         union, branches, n_draws = ways[way]
-        path = options.work / f"{way.replace(' ', '-')}.csv"
+        path = options.work / file_name(way)
         known = pd.read_csv(path).to_dict("records") if path.is_file() else []
         done = {(row["n_clips"], row["fold"], row["draw"]) for row in known}
         X = union(options).fit_transform(clips.X)
@@ -202,7 +223,7 @@ def main() -> None:
                     row = dict(zip(KEY, (way, size, fold, draw), strict=True))
                     known.append(row | scores(fusion, X[test], clips.y[test]))
                     pd.DataFrame(known).to_csv(path, index=False)
-    files = [options.work / f"{way.replace(' ', '-')}.csv" for way in ways]
+    files = [options.work / file_name(way) for way in ways]
     table = pd.concat([pd.read_csv(path) for path in files if path.is_file()])
     by_fold = table.groupby(["way", "n_clips", "fold"]).mean(numeric_only=True).drop(columns="draw")
     means = by_fold.groupby(["way", "n_clips"]).mean()

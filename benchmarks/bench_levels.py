@@ -26,7 +26,7 @@ GAINS = (1.0, 0.1, 10.0)
 def recipes(options: argparse.Namespace) -> dict[str, Pipeline]:
     """Build each recipe, and the embeddings at a set level."""
     shared = {"modalities": ["audio"], "duration": options.duration, "random_state": 0}
-    embeddings = {**shared, "audio_model": options.sound_model, "C": 0.01}
+    embeddings = {**shared, "audio_model": options.sound_model, "C": 0.1}
     found = {
         "embeddings": make_scene_classifier("embeddings", **embeddings),
         "embeddings, level -30 dBFS": make_scene_classifier("embeddings", **embeddings),

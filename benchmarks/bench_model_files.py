@@ -1,15 +1,86 @@
-"""Time to save and load a model file of 60 MB."""
+"""Model files: time to save and load one of 60 MB, and from a file to the answer for one clip.
+
+The second measurement starts a new process for each turn. It loads the published audio network
+with its features, and predicts a clip of 10 s; one file holds the Keras network, one its ONNX
+model, which is run where neither Keras nor TensorFlow can be imported.
+"""
 
 import argparse
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 
 import skavsc
+
+ANSWER = """
+import sys, time
+begin = time.perf_counter()
+if sys.argv[3] == "onnxruntime":
+    class Blocker:
+        def find_spec(self, name, path=None, target=None):
+            if name.split(".")[0] in ("keras", "tensorflow"):
+                raise ImportError(name)
+    sys.meta_path.insert(0, Blocker())
+import skavsc
+model = skavsc.load(sys.argv[1])
+loaded = time.perf_counter()
+model.predict_proba([sys.argv[2]])
+print(loaded - begin, time.perf_counter() - begin)
+"""
+
+
+def large_file(folder: Path, megabytes: int, turns: int) -> None:
+    """Print the times of a large file."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((10, megabytes * 1_000_000 // 80))
+    model = LogisticRegression(max_iter=1).fit(X, np.arange(10))
+    path = folder / "large.skops"
+    begin = time.perf_counter()
+    skavsc.save(model, path)
+    print(f"saved {path.stat().st_size / 1e6:.0f} MB in {time.perf_counter() - begin:.2f} s")
+    seconds = []
+    for _ in range(turns):
+        begin = time.perf_counter()
+        skavsc.load(path)
+        seconds.append(time.perf_counter() - begin)
+    print(f"loaded in {statistics.median(seconds):.2f} s (median; slowest {max(seconds):.2f} s)")
+
+
+def one_answer(folder: Path, turns: int) -> None:
+    """Print the times from the start of Python to the answer for a clip of 10 s."""
+    scenes = skavsc.make_scenes(folder, n_scenes=10, n_locations=1, clips_per_location=1)
+    features = skavsc.GammatoneMelTransformer(duration=10.0)
+    network = skavsc.AudioSceneClassifier(epochs=1, validation_fraction=0, random_state=0)
+    model = make_pipeline(features, network).fit(scenes.X, scenes.y)
+    clip = str(scenes.X["audio"].iloc[0])
+    files = {"keras": folder / "keras.skops", "onnxruntime": folder / "onnxruntime.skops"}
+    skavsc.save(model, files["keras"])
+    skavsc.save(model, files["onnxruntime"], runtime="onnxruntime")
+    ends: dict[str, list[list[float]]] = {runtime: [] for runtime in files}
+    for turn in range(turns + 1):
+        for runtime, path in files.items():
+            done = subprocess.run(
+                [sys.executable, "-c", ANSWER, str(path), clip, runtime],
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+            if turn:  # the first reads the packages from the disk
+                ends[runtime].append([float(end) for end in done.stdout.split()])
+    medians = {}
+    for runtime, values in ends.items():
+        loaded, answered = np.median(values, axis=0)
+        medians[runtime] = answered
+        size = files[runtime].stat().st_size / 1e6
+        print(f"{runtime:>12}: {size:.1f} MB, loaded after {loaded:.2f} s, answer {answered:.2f} s")
+    print(f"onnxruntime {medians['keras'] / medians['onnxruntime']:.1f} times sooner")
 
 
 def main() -> None:
@@ -18,21 +89,9 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=60)
     parser.add_argument("--turns", type=int, default=5)
     options = parser.parse_args()
-    rng = np.random.default_rng(0)
-    n_features = options.megabytes * 1_000_000 // 80
-    X = rng.standard_normal((10, n_features))
-    model = LogisticRegression(max_iter=1).fit(X, np.arange(10))
-    seconds = []
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.skops"
-        begin = time.perf_counter()
-        skavsc.save(model, path)
-        print(f"saved {path.stat().st_size / 1e6:.0f} MB in {time.perf_counter() - begin:.2f} s")
-        for _ in range(options.turns):
-            begin = time.perf_counter()
-            skavsc.load(path)
-            seconds.append(time.perf_counter() - begin)
-    print(f"loaded in {statistics.median(seconds):.2f} s (median; slowest {max(seconds):.2f} s)")
+        large_file(Path(folder), options.megabytes, options.turns)
+        one_answer(Path(folder), options.turns)
 
 
 if __name__ == "__main__":

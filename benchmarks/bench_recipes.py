@@ -1,6 +1,8 @@
-"""Cross-validate the recipe with frozen networks on a set in TAU's layout, its official folds.
+r"""Cross-validate the recipe with frozen networks on a set in TAU's layout, its official folds.
 
 python benchmarks/bench_recipes.py ROOT --audio-model yamnet.onnx --image-model mobilenet.onnx
+python benchmarks/bench_recipes.py ROOT --audio-model yamnet.onnx --image-model squeezenet11 \
+    --image-weights squeezenet_places365.npz
 """
 
 import argparse
@@ -16,11 +18,13 @@ def main() -> None:
     parser.add_argument("root")
     parser.add_argument("--audio-model", required=True)
     parser.add_argument("--image-model", required=True)
+    parser.add_argument("--image-weights", help="a file, for an image network without weights")
     parser.add_argument("--duration", type=float, default=5.0)
+    parser.add_argument("--C", type=float, help="a strength, in place of one chosen inside")
     parser.add_argument("--cache")
     options = parser.parse_args()
     clips = load_tau_urban_av(options.root, subset="all")
-    for modalities in (["audio"], ["audio", "visual"]):
+    for modalities in (["audio"], ["visual"], ["audio", "visual"]):
         started = time.perf_counter()
         pipeline = make_scene_classifier(
             "embeddings",
@@ -28,10 +32,16 @@ def main() -> None:
             audio_model=options.audio_model,
             image_model=options.image_model,
             duration=options.duration,
+            C=options.C,
             memory=options.cache,
             n_jobs=2,
             random_state=0,
         )
+        embedding = (
+            "features__embedding" if modalities == ["visual"] else "features__visual__embedding"
+        )
+        if options.image_weights and "visual" in modalities:
+            pipeline.set_params(**{f"{embedding}__weights": options.image_weights})
         report = cross_validate_scenes(
             pipeline, clips.X, clips.y, groups=clips.groups, cv=list(clips.cv)
         )

@@ -53,6 +53,7 @@ from .fusion import ModalityUnion as ModalityUnion
 from .persistence import load as load
 from .persistence import model_card as model_card
 from .persistence import save as save
+from .persistence import to_onnx as to_onnx
 from .pooling import TimePooling as TimePooling
 from .recipes import make_scene_classifier as make_scene_classifier
 from .streaming import predict_clips as predict_clips

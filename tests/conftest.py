@@ -88,3 +88,51 @@ def avsc_mini():
     if not AVSC_MINI.is_dir():
         pytest.skip(f"needs {AVSC_MINI}")
     return AVSC_MINI
+
+
+def write_network(path, name, takes, nodes, arrays=()):
+    """Write a network from one example to 16 numbers."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes,
+        name,
+        [info("x", TensorProto.FLOAT, takes)],
+        [info("y", TensorProto.FLOAT, ["n", 16])],
+        [numpy_helper.from_array(values.astype(np.float32), key) for key, values in arrays],
+    )
+    opset = [helper.make_opsetid("", 13)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), path)
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def tiny_networks(tmp_path_factory):
+    """Networks in files: levels of 16 bands of 0.1 s at 8 kHz; 4 x 4 grey levels of 224 x 224."""
+    from onnx import helper
+
+    folder = tmp_path_factory.mktemp("networks")
+    time = np.arange(800) / 8000
+    waves = np.exp(2j * np.pi * time[:, None] * np.linspace(100, 3800, 16)) / 800
+    node = helper.make_node
+    sound = [
+        node("MatMul", ["x", "cosines"], ["c"]),
+        node("MatMul", ["x", "sines"], ["s"]),
+        node("Mul", ["c", "c"], ["cc"]),
+        node("Mul", ["s", "s"], ["ss"]),
+        node("Add", ["cc", "ss"], ["power"]),
+        node("Add", ["power", "floor"], ["above"]),
+        node("Log", ["above"], ["y"]),
+    ]
+    arrays = [("cosines", waves.real), ("sines", waves.imag), ("floor", np.array([1e-9]))]
+    image = [
+        node("ReduceMean", ["x"], ["grey"], axes=[1], keepdims=1),
+        node("AveragePool", ["grey"], ["p"], kernel_shape=[56, 56], strides=[56, 56]),
+        node("Flatten", ["p"], ["y"]),
+    ]
+    return (
+        write_network(folder / "sound.onnx", "sound", ["n", 800], sound, arrays),
+        write_network(folder / "image.onnx", "image", ["n", 3, 224, 224], image),
+    )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
+import skavsc
 from skavsc import make_scene_classifier, make_scenes
 from skavsc.evaluation import cross_validate_scenes
 from skavsc.recipes import LocationFolds
@@ -37,6 +38,40 @@ def test_statistics_learn_scenes_and_do_without_a_modality(scenes, tmp_path):
     accuracy = report.summary()["accuracy"]
     assert accuracy["clips"] > 0.8
     assert set(report.without) == {"audio", "video"}
+
+
+@pytest.fixture(scope="module")
+def with_networks(scenes, tiny_networks, tmp_path_factory):
+    """The recipe with frozen networks, fitted."""
+    sound, image = tiny_networks
+    pipeline = make_scene_classifier(
+        "embeddings", audio_model=sound, image_model=image, duration=1.0, C=0.1, random_state=0
+    )
+    pipeline.set_params(
+        features__audio__sample_rate=8000,
+        features__visual__embedding__preprocessing="none",
+        features__audio__memory=tmp_path_factory.mktemp("cache"),
+    )
+    return pipeline.fit(scenes.X, scenes.y, classifier__groups=scenes.groups)
+
+
+def test_embeddings_learn_scenes_and_do_without_a_modality(scenes, with_networks):
+    assert with_networks.score(scenes.X, scenes.y) > 0.8
+    for name in ("audio", "video"):
+        assert with_networks.score(scenes.X.assign(**{name: None}), scenes.y) > 0.6
+    # Features are scaled by clip.
+    branch = with_networks[-1].named_estimators_["audio"]
+    clip = with_networks[0].transform(scenes.X)["audio"][:2]
+    expected = branch[:3].transform(clip)
+    np.testing.assert_allclose(np.mean(expected**2, axis=1), 1, rtol=1e-5)
+
+
+def test_embeddings_go_into_a_model_file(scenes, with_networks, tmp_path):
+    skavsc.save(with_networks, tmp_path / "model.skavsc")
+    loaded = skavsc.load(tmp_path / "model.skavsc")
+    np.testing.assert_array_equal(
+        loaded.predict_proba(scenes.X), with_networks.predict_proba(scenes.X)
+    )
 
 
 def test_groups_reach_the_inner_folds(scenes, tmp_path):

@@ -33,7 +33,7 @@ class AudioEmbedder(DocLinkMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
     Parameters
     ----------
     model : str, path-like or keras.Model, default="yamnet"
-        The network: a name (``skavsc models`` lists them), which is fetched when first
+        The network: a name (see ``skavsc models list``), which is fetched when first
         used; an ``.onnx``, ``.tflite`` or ``.keras`` file; or a Keras model. A file of a named
         network is recognised by its checksum.
     weights : path-like, default=None

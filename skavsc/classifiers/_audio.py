@@ -65,6 +65,8 @@ class AudioSceneClassifier(SceneClassifier):
         %(starts_per_second)s.
     clip_average : {"arithmetic", "geometric"}, default="arithmetic"
         %(clip_average)s.
+    runtime : {"keras", "onnxruntime"}, default="keras"
+        %(runtime)s.
     warm_start : bool, default=False
         %(warm_start)s.
     random_state : int, RandomState instance or None, default=None
@@ -145,6 +147,7 @@ class AudioSceneClassifier(SceneClassifier):
         clean_statistics: bool = False,
         starts_per_second: int = 1,
         clip_average: str = "arithmetic",
+        runtime: str = "keras",
         warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
@@ -166,6 +169,7 @@ class AudioSceneClassifier(SceneClassifier):
         self.clean_statistics = clean_statistics
         self.starts_per_second = starts_per_second
         self.clip_average = clip_average
+        self.runtime = runtime
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose

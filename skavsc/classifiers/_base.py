@@ -23,7 +23,8 @@ from skavsc.classifiers._checks import (
     require_present,
     usable_rows,
 )
-from skavsc.training import ClipFeatures, LabelledClips, TrainingSet
+from skavsc.classifiers._runtimes import RUNTIMES, NetworkRunner
+from skavsc.training import ClipFeatures, LabelledClips, TrainingSet, require_onnxruntime
 from skavsc.training.augmentation import Augmentation
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from skavsc.training import FineTuning
 
 
-class SceneClassifier(ClassifierMixin, AugmentedEstimator, metaclass=ABCMeta):
+class SceneClassifier(ClassifierMixin, NetworkRunner, AugmentedEstimator, metaclass=ABCMeta):
     """Base of the classifiers that train a Keras network on random segments of clips."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -48,6 +49,7 @@ class SceneClassifier(ClassifierMixin, AugmentedEstimator, metaclass=ABCMeta):
         "validation_fraction": [Interval(Real, 0, 0.5, closed="both")],
         "starts_per_second": [Interval(Integral, 1, None, closed="left")],
         "clip_average": [StrOptions({"arithmetic", "geometric"})],
+        "runtime": [StrOptions(set(RUNTIMES))],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -233,7 +235,7 @@ class SceneClassifier(ClassifierMixin, AugmentedEstimator, metaclass=ABCMeta):
             not used.
         """
         check_is_fitted(self)
-        return self.keras_classifier_.predict_segments(self._features(X, reset=False))
+        return self._runner().predict_segments(self._features(X, reset=False))
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
         """Predict the class probabilities of clips: the mean over their segments.
@@ -259,7 +261,7 @@ class SceneClassifier(ClassifierMixin, AugmentedEstimator, metaclass=ABCMeta):
         from skavsc.training import average_segments
 
         features = self._features(X, reset=False)
-        segments = self.keras_classifier_.predict_segments(features, self.starts_per_second)
+        segments = self._runner().predict_segments(features, self.starts_per_second)
         present: NDArray[np.bool_] = np.any(~np.isnan(segments[..., 0]), axis=1)
         require_present(present, self._label)
         return average_segments(segments, self.clip_average)
@@ -285,12 +287,6 @@ class SceneClassifier(ClassifierMixin, AugmentedEstimator, metaclass=ABCMeta):
         probabilities = self.predict_proba(X)
         return self.classes_[np.argmax(probabilities, axis=1)]
 
-    @property
-    def history_(self) -> dict[str, list[float]]:
-        """The loss and accuracy after each epoch, in training and validation."""
-        check_is_fitted(self)
-        return self.keras_classifier_.history_
-
     def _validation_clips(self, given: Any, classes: NDArray[Any]) -> LabelledClips:
         if not isinstance(given, tuple | list) or len(given) != 2:
             raise ValueError(
@@ -309,10 +305,6 @@ class SceneClassifier(ClassifierMixin, AugmentedEstimator, metaclass=ABCMeta):
         require_known(labels, classes, "validation_data")
         rows = usable_rows(features, np.ones(features.n_clips, dtype=bool), self._label)
         return LabelledClips(features, labels, None, rows)
-
-    def _has_network(self) -> bool:
-        """Return whether there is a network to go on with."""
-        return hasattr(getattr(self, "keras_classifier_", None), "model_")
 
     def _train(
         self,
@@ -334,7 +326,12 @@ class SceneClassifier(ClassifierMixin, AugmentedEstimator, metaclass=ABCMeta):
             compile_network(network, self.learning_rate, loss)
             return network
 
-        if not (going_on and self._has_network()):
+        if self.runtime == "onnxruntime":
+            # Now, and not after the training.
+            require_onnxruntime()
+        fresh = not (going_on and self._has_network())
+        self._forget_onnx()
+        if fresh:
             self.keras_classifier_ = SegmentKerasClassifier.build(
                 build, training_set.classes, training_set.seed
             )

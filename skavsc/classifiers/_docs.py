@@ -47,6 +47,10 @@ DESCRIPTIONS = {
         Mean over the segments of a clip that gives its probabilities: of probabilities, as
         published, or of their logarithms (then scaled to sum to 1), in which a segment that rules
         a class out counts as much as one that is sure of it""",
+    "runtime": """
+        What predicts. ``"keras"``: the network as it was trained. ``"onnxruntime"``: the same as
+        an ONNX model, equal to 1e-5 and sooner for few clips; needs the extra ``onnx``. It may be
+        changed after fit. A model file saved so (`skavsc.save`) needs no Keras""",
     "warm_start": """
         Whether fit goes on from the weights of the last fit. The parameters of the network must
         be those that it was built with; others, such as the learning rate, may change""",
@@ -57,7 +61,7 @@ DESCRIPTIONS = {
     "history_": "Loss and accuracy after each epoch, in training and validation",
     "keras_classifier_": """
         The wrapped network, a scikeras.wrappers.KerasClassifier; the Keras model is its
-        ``model_``""",
+        ``model_``. Not in a classifier loaded from a model file saved for onnxruntime""",
     "embedder_": """
         The fitted embedder; after ``fine_tune="all"`` with the image network that was trained.
         Only with ``embedder``""",

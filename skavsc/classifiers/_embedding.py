@@ -87,6 +87,8 @@ class EmbeddingSceneClassifier(SceneClassifier):
         where there are two.
     clip_average : {"arithmetic", "geometric"}, default="arithmetic"
         %(clip_average)s.
+    runtime : {"keras", "onnxruntime"}, default="keras"
+        %(runtime)s.
     warm_start : bool, default=False
         %(warm_start)s.
     random_state : int, RandomState instance or None, default=None
@@ -200,6 +202,7 @@ class EmbeddingSceneClassifier(SceneClassifier):
         validation_fraction: float = 0.15,
         starts_per_second: int = 1,
         clip_average: str = "arithmetic",
+        runtime: str = "keras",
         warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
@@ -225,6 +228,7 @@ class EmbeddingSceneClassifier(SceneClassifier):
         self.validation_fraction = validation_fraction
         self.starts_per_second = starts_per_second
         self.clip_average = clip_average
+        self.runtime = runtime
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose

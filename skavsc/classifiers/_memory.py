@@ -26,6 +26,7 @@ _WITHOUT_EFFECT = {
     "memory",
     "mmap_mode",
     "n_jobs",
+    "runtime",
     "starts_per_second",
     "verbose",
     "warm_start",

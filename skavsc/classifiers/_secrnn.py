@@ -90,6 +90,8 @@ class SECRNNClassifier(FrameClassifier):
         %(starts_per_second)s. Of the subclassifiers too.
     clip_average : {"arithmetic", "geometric"}, default="arithmetic"
         %(clip_average)s. Of the subclassifiers too.
+    runtime : {"keras", "onnxruntime"}, default="keras"
+        %(runtime)s.
     warm_start : bool, default=False
         %(warm_start)s.
     memory : path-like or joblib.Memory, default=None
@@ -206,6 +208,7 @@ class SECRNNClassifier(FrameClassifier):
         validation_fraction: float = 0.15,
         starts_per_second: int = 1,
         clip_average: str = "arithmetic",
+        runtime: str = "keras",
         warm_start: bool = False,
         memory: str | os.PathLike[str] | joblib.Memory | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -231,6 +234,7 @@ class SECRNNClassifier(FrameClassifier):
         self.validation_fraction = validation_fraction
         self.starts_per_second = starts_per_second
         self.clip_average = clip_average
+        self.runtime = runtime
         self.warm_start = warm_start
         self.memory = memory
         self.random_state = random_state
@@ -266,6 +270,7 @@ class SECRNNClassifier(FrameClassifier):
             If there is no embedder, or it gives another number of features.
         """
         check_is_fitted(self)
+        self._require_keras_network()
         from skavsc.training import Backbone, copied
 
         embedder = getattr(self, "embedder_", None) if embedder is None else embedder
@@ -335,9 +340,7 @@ class SECRNNClassifier(FrameClassifier):
                     # A copy of what was given, whose parameters may have changed since.
                     classifier.set_params(**given.get_params(deep=False))
                     classifier._check_as_built(training_set.classes)
-        dropout: tuple[Augmentation, ...] = ()
-        if self.modality_dropout:
-            dropout = (ModalityDropout(rate=self.modality_dropout),)
+        dropout = (ModalityDropout(rate=self.modality_dropout),) if self.modality_dropout else ()
         for name, given, classifier in parts:
             if not isinstance(given, FrozenEstimator):
                 self._train_stage(classifier, training_set.only(name), going_on, epochs, dropout)

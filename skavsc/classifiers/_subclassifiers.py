@@ -20,6 +20,7 @@ _OF_THE_FRAMEWORK = (
     "fine_tune",
     "fine_tune_learning_rate",
     "random_state",
+    "runtime",
     "starts_per_second",
     "validation_fraction",
     "warm_start",

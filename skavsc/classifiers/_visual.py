@@ -77,6 +77,8 @@ class VisualSceneClassifier(FrameClassifier):
         %(starts_per_second)s.
     clip_average : {"arithmetic", "geometric"}, default="arithmetic"
         %(clip_average)s.
+    runtime : {"keras", "onnxruntime"}, default="keras"
+        %(runtime)s.
     warm_start : bool, default=False
         %(warm_start)s.
     random_state : int, RandomState instance or None, default=None
@@ -176,6 +178,7 @@ class VisualSceneClassifier(FrameClassifier):
         validation_fraction: float = 0.15,
         starts_per_second: int = 1,
         clip_average: str = "arithmetic",
+        runtime: str = "keras",
         warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
@@ -200,6 +203,7 @@ class VisualSceneClassifier(FrameClassifier):
         self.validation_fraction = validation_fraction
         self.starts_per_second = starts_per_second
         self.clip_average = clip_average
+        self.runtime = runtime
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose

@@ -139,7 +139,7 @@ def load_model(path: str) -> Any:
             f"{path} holds a {type(model).__name__}, which predicts no probabilities; give a "
             "model from `skavsc train`"
         )
-    set_verbosity(model, progress())
+    set_verbosity(model, 0)
     return model
 
 

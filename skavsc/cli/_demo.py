@@ -1,8 +1,9 @@
 """``skavsc demo``."""
 
 import click
+import pandas as pd
 
-from skavsc.cli._common import progress
+from skavsc.cli._common import json_option, print_table, progress, say
 
 
 @click.command()
@@ -10,16 +11,21 @@ from skavsc.cli._common import progress
 @click.option("--full", is_flag=True, help="Train the published networks too: some ten minutes.")
 @click.option("--weights", help="VGG16 weights for --full: the Places365 file, or places365.")
 @click.option("--quiet", is_flag=True, help="No progress bars.")
-def demo(directory: str, full: bool, weights: str | None, quiet: bool) -> None:
+@json_option
+def demo(directory: str, full: bool, weights: str | None, quiet: bool, as_json: bool) -> None:
     """Render scenes, train, compare, write a report and a model, predict an unseen clip."""
     if weights is not None and not full:
         raise click.UsageError("--weights is for the published networks; add --full")
     from skavsc._demo import run_demo
     from skavsc._full_demo import run_full_demo
 
+    tell = say if as_json else click.echo
+    verbose = 0 if quiet else progress()
     if full:
-        run_full_demo(
-            directory, weights=weights, say=click.echo, verbose=0 if quiet else progress()
-        )
+        table = run_full_demo(directory, weights=weights, say=tell, verbose=verbose)
     else:
-        run_demo(directory, say=click.echo, verbose=0 if quiet else progress())
+        reports = run_demo(directory, say=tell, verbose=verbose)
+        rows = {name: report.summary().loc["clips"] for name, report in reports.items()}
+        table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("features")
+    if as_json:
+        print_table(table, as_json)

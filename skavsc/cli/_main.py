@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 
 import skavsc
+from skavsc.cli._quiet import hush_tensorflow
 
 # Where a command is defined. Modules are imported when their command runs, so that `skavsc --help`
 # answers at once.
@@ -18,8 +19,10 @@ _COMMANDS = {
     "predict": ("_use", "Predict the scenes of files."),
     "evaluate": ("_use", "Predict labelled clips with a model and say how good it is."),
     "report": ("_train", "Cross-validate a recipe on labelled clips and write an HTML report."),
-    "models": ("_inspect", "List frozen networks, or show what a model file takes and gives."),
-    "check": ("_inspect", "Show what works here: versions, runtimes, processor, a self-test."),
+    "features": ("_features", "Compute the features of labelled clips and write them to a file."),
+    "complexity": ("_features", "Count the parameters and operations of a model."),
+    "models": ("_models", "List, fetch, verify and describe frozen networks and model files."),
+    "check": ("_check", "Show what works here: versions, processor, codecs, a self-test."),
 }
 
 
@@ -69,8 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit status: 0, 1 for a failure, 2 for wrong usage, 130 after Ctrl-C.
     """
-    # TensorFlow greets on the error stream unless it is told not to before it loads.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    hush_tensorflow()
     try:
         skavsc_command.main(
             args=None if arguments is None else list(arguments),

@@ -33,7 +33,8 @@ _COLUMNS = {"audio": "audio", "visual": "video"}
 _WORDS = {"audio": "a picture", "visual": "sound"}
 
 
-def _recipe_options(command: Any) -> Any:
+def recipe_options(command: Any) -> Any:
+    """Add the arguments of ``prepare``."""
     for option in (
         click.argument("data", type=click.Path(exists=True)),
         click.option(
@@ -53,27 +54,39 @@ def _recipe_options(command: Any) -> Any:
             show_default=True,
             help="Seconds of each clip.",
         ),
-        click.option("--folds", type=click.IntRange(2), default=5, show_default=True),
         click.option("--jobs", type=int, default=1, show_default=True, help="Processes; -1: all."),
         click.option("--seed", type=int, default=0, show_default=True),
         click.option("--cache", type=click.Path(file_okay=False), help="Folder to keep features."),
-        json_option,
     ):
         command = option(command)
     return command
 
 
-class _Prepared(NamedTuple):
-    """A recipe, and the features of the clips of which something can be read."""
+_folds_option = click.option("--folds", type=click.IntRange(2), default=5, show_default=True)
+
+
+class Prepared(NamedTuple):
+    """A recipe, and labelled clips with their features."""
 
     pipeline: Any
+    modalities: list[str]
     features: NDArray[Any]
+    clips: pd.DataFrame
     y: NDArray[Any]
     groups: NDArray[Any]
-    clips: pd.DataFrame
+
+    def readable(self) -> Prepared:
+        """Leave out the clips of which nothing can be read."""
+        there = readable(self.features)
+        if not there.any():
+            raise click.ClickException("none of the clips can be read")
+        if not there.all():
+            say(f"{np.count_nonzero(~there)} clips have nothing that can be read and are left out")
+        parts = {name: getattr(self, name)[there] for name in ("features", "clips", "y", "groups")}
+        return self._replace(**parts)
 
 
-def _prepare(
+def prepare(
     data: str,
     recipe: str,
     audio_model: str | None,
@@ -83,7 +96,7 @@ def _prepare(
     jobs: int,
     seed: int,
     cache: str | None,
-) -> _Prepared:
+) -> Prepared:
     """Load the clips, choose the recipe, say both, and compute the features."""
     clips = load_clips(data, groups)
     modalities = [name for name, column in _COLUMNS.items() if clips.X[column].notna().any()]
@@ -121,18 +134,13 @@ def _prepare(
         found = [name for name in modalities if readable(features[name]).any()]
         if len(found) == 1:
             say(f"No clip has {_WORDS[found[0]]} that can be read")
-            features, pipeline = features[found[0]], build(found)
+            modalities, features, pipeline = found, features[found[0]], build(found)
             # Nothing is left to learn in it: features do not depend on other clips.
             pipeline[:-1].fit(clips.X.iloc[:1])
-    there = readable(features)
-    if not there.any():
-        raise click.ClickException("none of the clips can be read")
-    if not there.all():
-        say(f"{np.count_nonzero(~there)} clips have nothing that can be read and are left out")
-    return _Prepared(pipeline, features[there], clips.y[there], clips.groups[there], clips.X[there])
+    return Prepared(pipeline, modalities, features, clips.X, clips.y, clips.groups)
 
 
-def _cross_validated(prepared: _Prepared, folds: int) -> SceneReport:
+def _cross_validated(prepared: Prepared, folds: int) -> SceneReport:
     """Cross-validate with whole recording locations held out."""
     return cross_validate_scenes(
         prepared.pipeline[-1],
@@ -147,9 +155,11 @@ def _cross_validated(prepared: _Prepared, folds: int) -> SceneReport:
 
 
 @click.command()
-@_recipe_options
+@recipe_options
+@_folds_option
 @output_option("-o", "--output", required=True, help="The model file, such as model.skops.")
 @report_option
+@json_option
 def train(output: str, report_path: str | None, folds: int, as_json: bool, **options: Any) -> None:
     """Train a model on DATA and write it to a file.
 
@@ -160,7 +170,7 @@ def train(output: str, report_path: str | None, folds: int, as_json: bool, **opt
     clips. Give --groups where several clips were recorded at one place.
     """
     with collected_failures() as failures:
-        prepared = _prepare(**options)
+        prepared = prepare(**options).readable()
         report = _cross_validated(prepared, folds)
         summary = report.summary()
         print_table(summary, as_json)
@@ -186,12 +196,14 @@ def train(output: str, report_path: str | None, folds: int, as_json: bool, **opt
 
 
 @click.command()
-@_recipe_options
+@recipe_options
+@_folds_option
 @output_option("-o", "--output", required=True, help="The HTML file.")
+@json_option
 def report(output: str, folds: int, as_json: bool, **options: Any) -> None:
     """Cross-validate a recipe on DATA and write an HTML report; no model is kept."""
     with collected_failures() as failures:
-        result = _cross_validated(_prepare(**options), folds)
+        result = _cross_validated(prepare(**options).readable(), folds)
         print_table(result.summary(), as_json)
         written: Path = result.to_html(output)
     failures.say()

@@ -20,7 +20,7 @@ from skavsc.cli._common import (
     load_model,
     output_option,
     print_table,
-    readable,
+    progress,
     report_option,
     say,
 )
@@ -32,17 +32,13 @@ from skavsc.evaluation import (
     write_submission,
 )
 from skavsc.exceptions import MediaError
+from skavsc.streaming import predict_clips
 
 
 def _probabilities(model: Any, X: pd.DataFrame) -> tuple[Any, Failures]:
     """Predict clips, NaN for those of which nothing can be read."""
     with collected_failures() as failures:
-        features = model[:-1].transform(X)
-    there = readable(features)
-    probabilities = np.full((len(X), len(model.classes_)), np.nan)
-    if there.any():
-        probabilities[there] = model[-1].predict_proba(features[there])
-    return probabilities, failures
+        return predict_clips(model, X, verbose=progress()), failures
 
 
 @click.command()

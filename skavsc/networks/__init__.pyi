@@ -1,12 +1,13 @@
 from ._audio import AUDIO_TAP as AUDIO_TAP
 from ._audio import audio_network as audio_network
 from ._backbones import ImagePreprocessing as ImagePreprocessing
-from ._backbones import colours as colours
 from ._backbones import squeezenet11_base as squeezenet11_base
 from ._backbones import vgg16_base as vgg16_base
+from ._colours import colours as colours
 from ._fusion import fusion_network as fusion_network
 from ._layers import BlockScaling as BlockScaling
 from ._layers import MeanOfScores as MeanOfScores
+from ._onnx import onnx_model as onnx_model
 from ._transformer import transformer_network as transformer_network
 from ._visual import VISUAL_TAP as VISUAL_TAP
 from ._visual import visual_network as visual_network

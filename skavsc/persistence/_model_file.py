@@ -20,6 +20,7 @@ import skops.io
 from skavsc.exceptions import ModelFileError, ModelVersionWarning
 from skavsc.persistence._archive import FORMAT, Archive, build, read_file, write_atomically
 from skavsc.persistence._networks import needed_files, restore_files
+from skavsc.persistence._onnx import without_keras
 from skavsc.persistence._trust import check_shapes, check_trees, check_types, objects
 
 # Modules of the packages whose versions may change what an estimator computes.
@@ -47,6 +48,7 @@ def save(
     sample: Any = None,
     training: dict[str, Any] | None = None,
     include_weights: bool = True,
+    runtime: str | None = None,
     trusted: Iterable[str | type] = (),
 ) -> None:
     """Save a fitted estimator to a file that runs no code when it is loaded.
@@ -68,6 +70,10 @@ def save(
     include_weights : bool, default=True
         Whether the files of frozen networks are stored too, each once. Otherwise they are
         described by name, sha256 and address, and `load` takes a folder of them.
+    runtime : {"onnxruntime"} or None, default=None
+        ``"onnxruntime"``: the networks of classifiers are stored as ONNX models, which predict
+        the same to 1e-5 where neither Keras nor its backend is installed, and cannot be trained
+        further. None: those of classifiers whose ``runtime`` is that.
     trusted : iterable of str or type, default=()
         Types of other packages that the estimator holds. `load` must be passed them as well.
 
@@ -113,6 +119,9 @@ def save(
     """
     path = Path(path)
     trusted = list(trusted)
+    if runtime not in (None, "onnxruntime"):
+        raise ValueError(f'runtime={runtime!r} must be "onnxruntime" or None')
+    estimator = without_keras(estimator, every=runtime is not None)
     for item in objects(estimator):
         if type(item).__module__.split(".")[0] in ("keras", "scikeras"):
             raise ModelFileError(

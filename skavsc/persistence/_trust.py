@@ -20,6 +20,8 @@ from skavsc.persistence._archive import Archive
 
 # It turns its network into JSON and arrays and back, and checks them.
 _KERAS_CLASSIFIER = "skavsc.training._keras_classifier.SegmentKerasClassifier"
+# It holds the bytes of an ONNX model, which it checks.
+_ONNX_CLASSIFIER = "skavsc.training._onnx_classifier.SegmentOnnxClassifier"
 _TREE = "sklearn.tree._tree.Tree"
 
 _OWN = frozenset(
@@ -35,8 +37,10 @@ _OWN = frozenset(
         "skavsc.pooling.TimePooling",
         "skavsc.training._keras_classifier.OneHotLabels",
         _KERAS_CLASSIFIER,
+        _ONNX_CLASSIFIER,
         "skavsc.visual._embedder.ImageEmbedder",
         "skavsc.recipes.LocationFolds",
+        "skavsc.recipes.scale_clips",
         "skavsc.visual._pixels.PixelEmbedder",
         "skavsc.visual._sampler.VideoFrameSampler",
         "skavsc.visual._vgg.VGGPlacesEmbedder",
@@ -235,6 +239,7 @@ def objects(root: Any) -> Iterator[Any]:
         elif hasattr(item, "__dict__") and not isinstance(item, type):
             yield item
             kind = type(item)
+            networks = (_KERAS_CLASSIFIER, _ONNX_CLASSIFIER)
             closed = kind.__module__.split(".")[0] == "keras"
-            if not closed and f"{kind.__module__}.{kind.__qualname__}" != _KERAS_CLASSIFIER:
+            if not closed and f"{kind.__module__}.{kind.__qualname__}" not in networks:
                 waiting.extend(vars(item).values())

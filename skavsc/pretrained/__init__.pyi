@@ -1,4 +1,5 @@
 from ._download import cache_folder as cache_folder
+from ._download import fetch as fetch
 from ._download import find_weights as find_weights
 from ._download import published_names as published_names
 from ._download import sha256_of as sha256_of
@@ -15,5 +16,6 @@ from ._network import describe as describe
 from ._network import open_file as open_file
 from ._registry import REGISTRY as REGISTRY
 from ._registry import PublishedModel as PublishedModel
+from ._registry import known_file as known_file
 from ._runtimes import Compiled as Compiled
 from ._runtimes import installed_runtimes as installed_runtimes

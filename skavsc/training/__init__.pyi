@@ -3,6 +3,8 @@ from ._fine_tuning import Backbone as Backbone
 from ._fine_tuning import FineTuning as FineTuning
 from ._fine_tuning import copied as copied
 from ._keras_classifier import SegmentKerasClassifier as SegmentKerasClassifier
+from ._onnx_classifier import SegmentOnnxClassifier as SegmentOnnxClassifier
+from ._onnx_classifier import require_onnxruntime as require_onnxruntime
 from ._optimizer import Adam as Adam
 from ._prediction import average_segments as average_segments
 from ._segments import ClipFeatures as ClipFeatures

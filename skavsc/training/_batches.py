@@ -9,14 +9,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from skavsc.training._segments import ClipFeatures, LabelledClips
+from skavsc.training._segments import ClipFeatures, LabelledClips, network_inputs
 from skavsc.training.augmentation import Augmentation, Batch
-
-
-def network_inputs(inputs: dict[str, NDArray[np.float32]]) -> Any:
-    """Return the modalities as Keras takes them: one array, or a tuple in their order."""
-    parts = tuple(inputs.values())
-    return parts[0] if len(parts) == 1 else parts
 
 
 class ClipBatches(keras.utils.PyDataset):

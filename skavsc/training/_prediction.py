@@ -2,24 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from skavsc.training._backend import ONE_AT_A_TIME, check_process, without_retracing_warning
-from skavsc.training._batches import network_inputs
-from skavsc.training._segments import ClipFeatures
+from skavsc.training._segments import ClipFeatures, network_inputs
+
+if TYPE_CHECKING:
+    import keras
 
 LARGEST_BATCH = 64
+
+Segments = dict[str, NDArray[np.float32]]
+
+
+def segment_probabilities(
+    run: Callable[[Segments], NDArray[np.float32]],
+    n_classes: int,
+    features: ClipFeatures,
+    starts_per_second: int = 1,
+) -> NDArray[np.float32]:
+    """Run a network on every segment of clips.
+
+    Parameters
+    ----------
+    run : callable
+        From a batch of segments, by modality, to their class probabilities.
+    n_classes : int
+        Number of classes.
+    features : ClipFeatures
+        The clips.
+    starts_per_second : int, default=1
+        Number of segments that begin in each second.
+
+    Returns
+    -------
+    ndarray of shape (n_clips, n_starts, n_classes), float32
+        NaN for segments that are not usable.
+    """
+    step = features.starts_between(starts_per_second)
+    usable = features.usable_starts[:, ::step]
+    probabilities = np.full((*usable.shape, n_classes), np.nan, dtype=np.float32)
+    clips, numbers = np.nonzero(usable)
+    for first in range(0, len(clips), LARGEST_BATCH):
+        part = slice(first, first + LARGEST_BATCH)
+        crops = features.crops(clips[part], numbers[part] * step)
+        probabilities[clips[part], numbers[part]] = run(crops)
+    return probabilities
 
 
 def predict_segments(
     network: keras.Model, features: ClipFeatures, starts_per_second: int = 1
 ) -> NDArray[np.float32]:
-    """Predict the class probabilities of every segment of clips.
+    """Predict the class probabilities of every segment of clips with a Keras network.
 
     Batches are filled up to a power of two, so that a backend that compiles for each shape does
     so a few times only.
@@ -38,18 +77,20 @@ def predict_segments(
     ndarray of shape (n_clips, n_starts, n_classes), float32
         NaN for segments that are not usable.
     """
+    import keras
+
+    from skavsc.training._backend import (
+        ONE_AT_A_TIME,
+        check_process,
+        without_retracing_warning,
+    )
+
     check_process()
-    step = features.starts_between(starts_per_second)
-    usable = features.usable_starts[:, ::step]
-    n_classes = network.output_shape[-1]
-    probabilities = np.full((*usable.shape, n_classes), np.nan, dtype=np.float32)
-    clips, numbers = np.nonzero(usable)
     # Keras on TensorFlow calls one function that keeps no state; on others it moves the weights.
     alone = nullcontext() if keras.backend.backend() == "tensorflow" else ONE_AT_A_TIME
-    for first in range(0, len(clips), LARGEST_BATCH):
-        part = slice(first, first + LARGEST_BATCH)
-        crops = features.crops(clips[part], numbers[part] * step)
-        n_segments = len(clips[part])
+
+    def run(crops: Segments) -> NDArray[np.float32]:
+        n_segments = len(next(iter(crops.values())))
         n_rows = 1 << (n_segments - 1).bit_length()
         inputs = {
             name: np.concatenate([values, np.zeros((n_rows - n_segments, *values.shape[1:]), "f4")])
@@ -57,8 +98,9 @@ def predict_segments(
         }
         with alone, without_retracing_warning():
             predicted = network.predict_on_batch(network_inputs(inputs))
-        probabilities[clips[part], numbers[part]] = predicted[:n_segments]
-    return probabilities
+        return np.asarray(predicted[:n_segments])
+
+    return segment_probabilities(run, network.output_shape[-1], features, starts_per_second)
 
 
 def average_segments(segments: NDArray[np.float32], clip_average: str) -> NDArray[np.float32]:

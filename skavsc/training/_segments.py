@@ -124,6 +124,12 @@ class StepFeatures(ModalityFeatures):
     blank: ClassVar[float] = np.nan
 
 
+def network_inputs(inputs: dict[str, NDArray[np.float32]]) -> Any:
+    """Return the modalities as Keras takes them: one array, or a tuple in their order."""
+    parts = tuple(inputs.values())
+    return parts[0] if len(parts) == 1 else parts
+
+
 def find_usable_frames(data: NDArray[Any]) -> NDArray[np.bool_]:
     """Find the frames of each clip that hold no NaN, shape (n_clips, n_frames).
 

@@ -135,3 +135,13 @@ def test_both_need_both_fields():
     both = EmbeddingSceneClassifier("transformer", modality=None)
     with pytest.raises(ValueError, match="structured array with the fields 'audio' and 'visual'"):
         both.fit(X["audio"], y)
+
+
+@pytest.mark.parametrize("missing", [None, "audio", "visual"])
+def test_onnxruntime_gives_the_same(fitted, missing):
+    X, _, _ = clips(seed=1)
+    if missing is not None:
+        X[missing][::2] = np.nan
+    expected = fitted.predict_proba(X)
+    alone = pickle.loads(pickle.dumps(fitted._without_keras()))
+    np.testing.assert_allclose(alone.predict_proba(X), expected, rtol=0, atol=1e-5)

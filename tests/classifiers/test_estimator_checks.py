@@ -104,7 +104,10 @@ SMALL = {
 
 
 @parametrize_with_checks(
-    [AudioTwin(segment_frames=4, **SMALL), VisualTwin(segment_frames=1, **SMALL)],
+    [
+        AudioTwin(segment_frames=4, **SMALL),
+        VisualTwin(segment_frames=1, runtime="onnxruntime", **SMALL),
+    ],
     expected_failed_checks=lambda estimator: EXPECTED_FAILURES,
 )
 def test_checks_on_rows_as_clips(estimator, check):

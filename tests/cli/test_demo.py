@@ -1,5 +1,7 @@
 """The demonstrations, whole."""
 
+import json
+
 import pytest
 
 import skavsc
@@ -9,12 +11,16 @@ from skavsc.cli import main
 
 @pytest.mark.slow
 def test_demo_ends_with_a_report_and_a_model(tmp_path, capsys):
-    assert main(["demo", "--directory", str(tmp_path), "--quiet"]) == 0
-    shown = capsys.readouterr().out
+    assert main(["demo", "--directory", str(tmp_path), "--quiet", "--json"]) == 0
+    out, shown = capsys.readouterr()
+    rows = {row["features"]: row for row in json.loads(out)}
+    assert list(rows) == ["sound", "picture", "sound and picture"]
+    assert rows["sound and picture"]["accuracy"] > 0.8
     for part in (
         "1. Rendering 4 scenes",
         "sound and picture",
         "report.html",
+        " s to go",
         "<- true",
         "Next, with your own",
     ):

@@ -1,5 +1,6 @@
 """How the command starts, and how it ends: exit status and messages."""
 
+import signal
 import subprocess
 import sys
 
@@ -52,6 +53,8 @@ def test_version(capsys):
         (["predict", __file__, __file__, "--edl", "a.edl"], "add --timeline"),
         (["predict", __file__, "a", "b", "--timeline", "--edl", "a.edl"], "for one file, of 2"),
         (["predict", __file__, __file__, "--timeline", "--hop", "0"], "0.0 is not in the range"),
+        (["complexity"], "either a model file or --recipe published"),
+        (["complexity", __file__, "--recipe", "published"], "either a model file or"),
         (["evaluate", __file__, "gone"], "'gone' does not exist"),
     ],
 )
@@ -66,3 +69,38 @@ def test_failures_end_with_1_and_name_the_cause(tmp_path, capsys):
     assert main(["train", str(tmp_path), "-o", str(tmp_path / "model.skops")]) == 1
     assert "Error:" in capsys.readouterr().err
     assert not (tmp_path / "model.skops").exists()
+
+
+def test_ctrl_c_ends_cleanly(folder):
+    code = "import sys; from skavsc.cli import main; sys.exit(main(sys.argv[1:]))"
+    words = ["train", "own", "-o", "never.skops", "--groups", "^(.*)_", "--duration", "1"]
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *words], cwd=folder, stderr=subprocess.PIPE, text=True
+    ) as run:
+        while not run.stderr.readline().startswith("Recipe"):
+            assert run.poll() is None
+        run.send_signal(signal.SIGINT)
+        rest = run.stderr.read()
+    assert run.returncode == 130
+    assert rest.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in rest
+    assert not (folder / "never.skops").exists()
+
+
+def test_whoever_reads_the_output_may_stop(folder):
+    code = "import sys; from skavsc.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = f"{sys.executable} -c '{code}' models list; echo $? >&2"
+    run = subprocess.run(
+        ["bash", "-c", f"({command}) | head -1"], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == "name,modality,licence,file,source\n"
+    assert run.stderr == "0\n"
+
+
+def test_completion_of_the_shell(monkeypatch, capsys):
+    monkeypatch.setenv("_SKAVSC_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    monkeypatch.setenv("COMP_WORDS", "skavsc pre")
+    with pytest.raises(SystemExit):
+        main([])
+    assert capsys.readouterr().out == "plain,predict\n"
