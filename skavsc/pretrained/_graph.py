@@ -101,7 +101,7 @@ def onnx_graph(
     Parameters
     ----------
     network : keras.Model
-        A functional model of convolutions, max-pooling, zero padding, leaky ReLU and
+        A functional or sequential model of convolutions, max-pooling, zero padding, leaky ReLU and
         concatenation, channels last.
     pooling : {"avg", "max"} or None
         The pooling over positions that follows.
@@ -123,13 +123,17 @@ def onnx_graph(
     from onnx import TensorProto, helper
 
     graph = _Graph()
-    names: dict[int, str] = {id(network.inputs[0]): "images"}
+    top = "images"
+    # The layers of a sequential model tell of their place by their order alone.
+    in_order = type(network).__name__ == "Sequential"
+    names: dict[int, str] = {id(network.inputs[0]): top}
     for layer in network.layers:
         if type(layer).__name__ == "InputLayer":
             continue
         tensors = layer.input if isinstance(layer.input, list) else [layer.input]
-        names[id(layer.output)] = _add_layer(graph, layer, [names[id(t)] for t in tensors])
-    top = names[id(network.outputs[0])]
+        inputs = [top] if in_order else [names[id(tensor)] for tensor in tensors]
+        top = names[id(layer.output)] = _add_layer(graph, layer, inputs)
+    top = top if in_order else names[id(network.outputs[0])]
     n_colours, n_features = network.input_shape[-1], network.output_shape[-1]
     if pooling is not None:
         kind = {"avg": "GlobalAveragePool", "max": "GlobalMaxPool"}[pooling]

@@ -75,11 +75,19 @@ def test_model_of_ones_own_runs_everywhere():
         assert deviation(features, reference) < 1e-4
 
 
-def test_layer_without_counterpart():
+def test_layer_without_counterpart(tmp_path):
     inputs = keras.Input((None, None, 3))
     model = keras.Model(inputs, keras.layers.SeparableConv2D(4, 3)(inputs))
     with pytest.raises(ValueError, match=r"SeparableConv2D.*use runtime='keras'"):
         ImageEmbedder(model, runtime="onnxruntime").fit_transform(pictures())
+    # A sequential model from a file, whose layers do not tell of their inputs.
+    path = tmp_path / "pooled.keras"
+    layers = [keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D()]
+    keras.Sequential([keras.Input((64, 64, 3)), *layers]).save(path)
+    with pytest.raises(ValueError, match=r"GlobalAveragePooling2D.*use runtime='keras'"):
+        ImageEmbedder(path, preprocessing="imagenet", runtime="onnxruntime").fit_transform(
+            pictures()
+        )
     tanh = keras.Model(inputs, keras.layers.Conv2D(4, 3, activation="tanh")(inputs))
     with pytest.raises(ValueError, match="activation 'tanh'"):
         onnx_graph(tanh, "avg", 1, (32, 32))
