@@ -27,15 +27,12 @@ class ModelCard:
 
     Examples
     --------
-    >>> import tempfile
-    >>> import numpy as np
+    >>> import tempfile, numpy as np
     >>> from skavsc import TimePooling, model_card, save
-    >>> folder = tempfile.TemporaryDirectory()
-    >>> path = f"{folder.name}/pooling.skavsc"
-    >>> save(TimePooling().fit(np.zeros((2, 3, 4))), path)
-    >>> model_card(path)
+    >>> with tempfile.NamedTemporaryFile(suffix=".skavsc") as file:
+    ...     save(TimePooling().fit(np.zeros((2, 3, 4))), file.name)
+    ...     model_card(file.name)
     <ModelCard of TimePooling...>
-    >>> folder.cleanup()
     """
 
     def __init__(self, description: dict[str, Any]) -> None:

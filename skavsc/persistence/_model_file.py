@@ -223,15 +223,12 @@ def load(
 
     Examples
     --------
-    >>> import tempfile
-    >>> import numpy as np
+    >>> import tempfile, numpy as np
     >>> from skavsc import TimePooling, load, save
-    >>> folder = tempfile.TemporaryDirectory()
-    >>> path = f"{folder.name}/pooling.skavsc"
-    >>> save(TimePooling().fit(np.zeros((2, 3, 4))), path)
-    >>> load(path)
+    >>> with tempfile.NamedTemporaryFile(suffix=".skavsc") as file:
+    ...     save(TimePooling().fit(np.zeros((2, 3, 4))), file.name)
+    ...     load(file.name)
     TimePooling()
-    >>> folder.cleanup()
     """
     path = Path(path)
     trusted = [trusted] if isinstance(trusted, str | type) else list(trusted)

@@ -58,6 +58,14 @@ def fetch(model: PublishedModel) -> Path:
     ------
     WeightsNotFoundError
         If there is no address, or what comes from it is not the file. Nothing is kept then.
+
+    Examples
+    --------
+    >>> from skavsc.pretrained import REGISTRY, fetch
+    >>> fetch(REGISTRY["openl3-audio"])
+    Traceback (most recent call last):
+    ...
+    skavsc.exceptions.WeightsNotFoundError: no address of a file of openl3-audio ...
     """
     if not model.files or model.files[0].url is None:
         raise WeightsNotFoundError(

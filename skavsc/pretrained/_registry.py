@@ -255,7 +255,15 @@ REGISTRY = {model.name: model for model in _MODELS}
 
 
 def known_file(digest: str) -> tuple[PublishedModel, ModelFile] | None:
-    """Return the published network that a file of this sha256 holds, or None."""
+    """Return the published network that a file of this sha256 holds, or None.
+
+    Examples
+    --------
+    >>> from skavsc.pretrained import REGISTRY, known_file
+    >>> model, file = known_file(REGISTRY["yamnet"].files[0].sha256)
+    >>> model.name, file.name
+    ('yamnet', 'yamnet.tflite')
+    """
     for model in _MODELS:
         for file in model.files:
             if file.sha256 == digest:

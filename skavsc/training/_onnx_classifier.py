@@ -47,6 +47,17 @@ class SegmentOnnxClassifier:
     ----------
     history_ : dict of str to list of float
         The history.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skavsc.networks import audio_network, onnx_model
+    >>> from skavsc.training import ClipFeatures, ModalityFeatures, SegmentOnnxClassifier
+    >>> network = audio_network(2, input_shape=(16, 50, 1), filters=(4, 4, 4))
+    >>> classifier = SegmentOnnxClassifier(onnx_model(network), history={})
+    >>> sound = ModalityFeatures(np.zeros((3, 16, 100, 1), dtype=np.float32), segment_frames=50)
+    >>> classifier.predict_segments(ClipFeatures({"audio": sound})).shape
+    (3, 2, 2)
     """
 
     def __init__(self, graph: bytes, history: dict[str, list[float]]) -> None:
@@ -113,7 +124,13 @@ class SegmentOnnxClassifier:
 
 
 def require_onnxruntime() -> None:
-    """Raise an error that says what to install, if onnxruntime or onnx is not installed."""
+    """Raise an error that says what to install, if onnxruntime or onnx is not installed.
+
+    Examples
+    --------
+    >>> from skavsc.training import require_onnxruntime
+    >>> require_onnxruntime()
+    """
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
