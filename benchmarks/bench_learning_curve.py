@@ -159,7 +159,7 @@ def plot(means: pd.DataFrame, spread: pd.DataFrame, path: Path) -> None:
 
     figure, axes = plt.subplots(1, 3, figsize=(9, 3), sharey=True, layout="constrained")
     for ax, name in zip(axes, ("sound", "picture", "fused"), strict=True):
-        for way, style in (("frozen", "o-"), (PLACES, "^:"), ("from scratch", "s--")):
+        for way, style in (("frozen", "C0o-"), (PLACES, "C1^:"), ("from scratch", "C2s--")):
             if way not in means.index or (way == PLACES and name == "sound"):
                 continue
             y = means.loc[way, f"{name} accuracy"]
