@@ -20,6 +20,7 @@ LOADED_BY_OTHERS = {
     "torch": "a backend of Keras",
     "dask": "a backend of joblib",
     "distributed": "a backend of joblib",
+    "mapie": "examples/prediction_sets.py",
 }
 # What only developers need.
 TOOLS = {"docs", "test"}
