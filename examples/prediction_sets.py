@@ -1,9 +1,9 @@
 """Answer with a set of scenes that holds the right one nine times of ten, or with none of them.
 
 Renders scenes, or takes those that are there, and divides their recording locations in three: a
-classifier of sound is trained on the first part, MAPIE (``pip install ".[conformal]"``) sets the size of its
-answers on the second, and the third tells how often they are right. A detector rejects clips that
-are unlike all that was trained on::
+classifier of sound is trained on the first part, MAPIE (``pip install ".[conformal]"``) sets the
+size of its answers on the second, and the third tells how often they are right. A detector rejects
+clips that are unlike all that was trained on::
 
     python prediction_sets.py scenes
 

@@ -149,6 +149,12 @@ def set_verbosity(model: Any, verbose: int) -> None:
     model.set_params(**dict.fromkeys(names, verbose))
 
 
+def write_html(report: Any, path: str, complexity: pd.DataFrame | None = None) -> None:
+    """Write a report with the command that has led to it."""
+    command = click.get_current_context().find_root().obj
+    say(f"Report: {report.to_html(path, complexity=complexity, how_to_repeat=command)}")
+
+
 class Failures:
     """Files that could not be read in full, and why.
 

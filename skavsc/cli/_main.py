@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -73,10 +74,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 for a failure, 2 for wrong usage, 130 after Ctrl-C.
     """
     hush_tensorflow()
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
         skavsc_command.main(
-            args=None if arguments is None else list(arguments),
+            args=words,
             prog_name="skavsc",
+            # What reports say of how to repeat them.
+            obj=shlex.join(["skavsc", *words]),
             standalone_mode=False,
         )
     except click.exceptions.Exit as stop:

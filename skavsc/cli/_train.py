@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
@@ -23,8 +22,9 @@ from skavsc.cli._common import (
     report_option,
     say,
     set_verbosity,
+    write_html,
 )
-from skavsc.evaluation import SceneReport, cross_validate_scenes
+from skavsc.evaluation import SceneReport, complexity_report, cross_validate_scenes
 from skavsc.persistence import save
 from skavsc.recipes import LocationFolds, choose_recipe, make_scene_classifier
 
@@ -62,7 +62,11 @@ def recipe_options(command: Any) -> Any:
     return command
 
 
-_folds_option = click.option("--folds", type=click.IntRange(2), default=5, show_default=True)
+_folds_option = click.option(
+    "--folds",
+    type=click.IntRange(2),
+    help="Of a cross-validation; by default the official ones of DATA, or 5.",
+)
 
 
 class Prepared(NamedTuple):
@@ -74,6 +78,9 @@ class Prepared(NamedTuple):
     clips: pd.DataFrame
     y: NDArray[Any]
     groups: NDArray[Any]
+    recipe: str
+    #: The official folds, where there are any.
+    folds: list[tuple[NDArray[np.intp], NDArray[np.intp]]] | None
 
     def readable(self) -> Prepared:
         """Leave out the clips of which nothing can be read."""
@@ -83,7 +90,11 @@ class Prepared(NamedTuple):
         if not there.all():
             say(f"{np.count_nonzero(~there)} clips have nothing that can be read and are left out")
         parts = {name: getattr(self, name)[there] for name in ("features", "clips", "y", "groups")}
-        return self._replace(**parts)
+        folds = self.folds
+        if folds is not None:
+            row = np.cumsum(there) - 1
+            folds = [(row[train[there[train]]], row[test[there[test]]]) for train, test in folds]
+        return self._replace(folds=folds, **parts)
 
 
 def prepare(
@@ -137,20 +148,33 @@ def prepare(
             modalities, features, pipeline = found, features[found[0]], build(found)
             # Nothing is left to learn in it: features do not depend on other clips.
             pipeline[:-1].fit(clips.X.iloc[:1])
-    return Prepared(pipeline, modalities, features, clips.X, clips.y, clips.groups)
+    return Prepared(
+        pipeline,
+        modalities,
+        features,
+        clips.X,
+        clips.y,
+        clips.groups,
+        choice.recipe,
+        clips.get("cv"),
+    )
 
 
-def _cross_validated(prepared: Prepared, folds: int) -> SceneReport:
+def _cross_validated(prepared: Prepared, folds: int | None) -> SceneReport:
     """Cross-validate with whole recording locations held out."""
+    cv: Any = LocationFolds(folds or 5, random_state=0)
+    if folds is None and prepared.folds is not None:
+        cv = prepared.folds
+        say(f"Official folds: {len(cv)}")
     return cross_validate_scenes(
         prepared.pipeline[-1],
         prepared.features,
         prepared.y,
         groups=prepared.groups,
-        cv=LocationFolds(folds, random_state=0),
+        cv=cv,
         modalities=prepared.features.dtype.names or (),
         clips=prepared.clips,
-        name="skavsc",
+        name=f"the recipe {prepared.recipe}",
     )
 
 
@@ -160,7 +184,9 @@ def _cross_validated(prepared: Prepared, folds: int) -> SceneReport:
 @output_option("-o", "--output", required=True, help="The model file, such as model.skops.")
 @report_option
 @json_option
-def train(output: str, report_path: str | None, folds: int, as_json: bool, **options: Any) -> None:
+def train(
+    output: str, report_path: str | None, folds: int | None, as_json: bool, **options: Any
+) -> None:
     """Train a model on DATA and write it to a file.
 
     DATA is a folder with one folder of clips a label, a CSV file with the columns audio, video,
@@ -174,13 +200,13 @@ def train(output: str, report_path: str | None, folds: int, as_json: bool, **opt
         report = _cross_validated(prepared, folds)
         summary = report.summary()
         print_table(summary, as_json)
-        if report_path is not None:
-            say(f"Report: {report.to_html(report_path)}")
         model = prepared.pipeline
         # One logistic regression without a search has no use for the locations.
         groups = {"groups": prepared.groups} if has_fit_parameter(model[-1], "groups") else {}
         model[-1].fit(prepared.features, prepared.y, **groups)
         set_verbosity(model, 0)
+        if report_path is not None:
+            write_html(report, report_path, complexity_report(model))
         measured = summary.loc["clips"].to_dict()
         training = {
             "clips": len(prepared.y),
@@ -200,11 +226,10 @@ def train(output: str, report_path: str | None, folds: int, as_json: bool, **opt
 @_folds_option
 @output_option("-o", "--output", required=True, help="The HTML file.")
 @json_option
-def report(output: str, folds: int, as_json: bool, **options: Any) -> None:
+def report(output: str, folds: int | None, as_json: bool, **options: Any) -> None:
     """Cross-validate a recipe on DATA and write an HTML report; no model is kept."""
     with collected_failures() as failures:
         result = _cross_validated(prepare(**options).readable(), folds)
         print_table(result.summary(), as_json)
-        written: Path = result.to_html(output)
+        write_html(result, output)
     failures.say()
-    say(f"Report: {written}")

@@ -23,6 +23,7 @@ from skavsc.cli._common import (
     progress,
     report_option,
     say,
+    write_html,
 )
 from skavsc.evaluation import (
     scene_report,
@@ -181,7 +182,7 @@ def evaluate(
     )
     print_table(result.summary(), as_json)
     if report_path is not None:
-        say(f"Report: {result.to_html(report_path)}")
+        write_html(result, report_path)
     if submission is not None:
         there = ~np.isnan(probabilities).any(axis=1)
         names = clips.X["audio"].fillna(clips.X["video"])[there].map(lambda p: Path(p).name)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
-import keras
 import numpy as np
 import pandas as pd
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from skavsc._sklearn_compat import BaseSearchCV, _num_samples
-from skavsc.pretrained import KerasNetwork
 from skavsc.visual import ImageEmbedder
 
 # The parameters of linear and nearest-centroid models, covariances and scalers.
@@ -117,22 +116,28 @@ def _parts(estimator: Any) -> list[tuple[str, Any]]:
 
 def _own_row(estimator: Any) -> dict[str, float] | None:
     """Return the counts of what holds its own parameters; None for what only holds others."""
-    if isinstance(estimator, keras.Model):
+    if _is_network(estimator):
         return _network_row(estimator)
     if hasattr(estimator, "keras_classifier_"):
         return _network_row(estimator.keras_classifier_.model_)
     if isinstance(estimator, ImageEmbedder):
-        network = estimator._open().network
-        if not isinstance(network, KerasNetwork):
+        network = getattr(estimator.open_network().network, "model", None)
+        if not _is_network(network):
             return None
         # Frozen, however it was built.
-        return {**_network_row(network.model), "trainable_parameters": 0}
+        return {**_network_row(network), "trainable_parameters": 0}
     arrays = [np.asarray(getattr(estimator, name)) for name in _LEARNED if hasattr(estimator, name)]
     if not arrays:
         return None
     n_parameters = sum(array.size for array in arrays)
     operations = estimator.coef_.size if hasattr(estimator, "coef_") else np.nan
     return _row(n_parameters, n_parameters, operations, sum(array.nbytes for array in arrays))
+
+
+def _is_network(item: Any) -> bool:
+    # Where Keras is not loaded there is none, and it need not be.
+    keras = sys.modules.get("keras")
+    return keras is not None and isinstance(item, keras.Model)
 
 
 def _row(parameters: int, trainable: int, operations: float, n_bytes: int) -> dict[str, float]:
@@ -145,6 +150,8 @@ def _row(parameters: int, trainable: int, operations: float, n_bytes: int) -> di
 
 
 def _network_row(network: Any) -> dict[str, float]:
+    import keras
+
     sizes = [int(np.prod(weight.shape)) for weight in network.weights]
     widths = [_itemsize(keras.backend.standardize_dtype(w.dtype)) for w in network.weights]
     shapes = [(1, *given.shape[1:]) for given in network.inputs]
@@ -167,6 +174,8 @@ def _itemsize(dtype: str) -> int:
 
 def _multiply_accumulates(network: Any, shapes: list[tuple[Any, ...]]) -> float:
     """Count the multiply-accumulates of a network for inputs of given shapes."""
+    import keras
+
     nested = [layer for layer in network.layers if isinstance(layer, keras.Model)]
     leaves = [
         layer for layer in network.layers if not isinstance(layer, keras.Model) and _kernels(layer)

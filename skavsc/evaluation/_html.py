@@ -87,7 +87,8 @@ def write_report(
     n_errors : int, default=12
         Maximum number of wrong clips to show with their sound and frames, at least 0.
     n_label_errors : int, default=8
-        Maximum number of likely label errors to show, at least 0.
+        Maximum number of likely label errors to show, at least 0: clips whose own label has a
+        probability below 50 %.
 
     Returns
     -------
@@ -134,6 +135,7 @@ def write_report(
     )
     errors = report.errors(n_errors)
     suspects = report.label_errors(n_label_errors)
+    suspects = suspects[suspects["probability_of_true"] < 0.5]
     shown = suspects.drop(index=errors.index, errors="ignore")
     training = [
         _training_plot(histories, fold)
@@ -240,11 +242,13 @@ def _plots(report: SceneReport, others: Sequence[SceneReport]) -> list[Plot]:
     return [
         embedded_plot(
             "plot-confusion",
-            lambda ax: SceneConfusionDisplay.from_predictions(
-                truth, systems[report.name], ax=ax, text_kw={"fontsize": 8 if n_classes > 6 else 10}
+            lambda ax: _without_zeros(
+                SceneConfusionDisplay.from_predictions(
+                    truth, systems[report.name], ax=ax, text_kw={"fontsize": 10}
+                )
             ),
             "Shares of the clips of each class (rows) by the label that is predicted (columns); "
-            "classes that are often confused stand side by side.",
+            "classes that are often confused stand side by side, and shares of 0.00 are left out.",
             f"Confusion matrix. Accuracy by class: {accuracies}.",
             (size, size),
         ),
@@ -266,6 +270,13 @@ def _plots(report: SceneReport, others: Sequence[SceneReport]) -> list[Plot]:
             (4.2, 4.2),
         ),
     ]
+
+
+def _without_zeros(display: SceneConfusionDisplay) -> None:
+    """Leave out the many zeros, so that what is confused stands out."""
+    for text in np.ravel(display.text_):
+        if text.get_text() == "0.00":
+            text.set_text("")
 
 
 def _training_plot(histories: Mapping[str, Any], fold: int) -> Plot:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -148,7 +149,8 @@ def cross_validate_scenes(
     report.fit_times = [outcome.fit_time for outcome in outcomes]
     report.predict_times = [outcome.predict_time for outcome in outcomes]
     report.histories = [outcome.histories for outcome in outcomes]
-    report.estimator = repr(estimator)
+    # Without the addresses of functions, which differ each time.
+    report.estimator = re.sub(r"<function (\S+) at 0x[0-9a-f]+>", r"\1", repr(estimator))
     return report
 
 

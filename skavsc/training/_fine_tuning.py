@@ -56,7 +56,7 @@ class Backbone:
     def of(cls, embedder: ImageEmbedder) -> Backbone:
         """Copy the network of a fitted embedder."""
         check_is_fitted(embedder)
-        opened = embedder._open()
+        opened = embedder.open_network()
         if not isinstance(opened.network, KerasNetwork):
             raise ModelError(
                 f"{opened.network.name} is a file that is run as it is; only image networks of "

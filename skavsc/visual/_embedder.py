@@ -217,7 +217,7 @@ class ImageEmbedder(
                 UntrainedWeightsWarning,
                 stacklevel=2,
             )
-        opened = self._open()
+        opened = self.open_network()
         size = opened.size_for(clips.image_size)
         batch_size = self._batch_size(opened, clips.n_steps)
         self.digest_ = opened.network.digest
@@ -262,7 +262,7 @@ class ImageEmbedder(
                 "all clips are missing, here and in fit, so that the number of frames is "
                 "unknown; drop these clips"
             )
-        opened = self._open()
+        opened = self.open_network()
         if opened.network.digest != self.digest_:
             raise WeightsError(
                 f"the weights of {opened.network.name} are not those of fit; fit again, or put the "
@@ -290,7 +290,21 @@ class ImageEmbedder(
         rates = {item.sampling.fps for item in clips.items if isinstance(item, ClipFrames)}
         return with_rate(features, rates.pop()) if len(rates) == 1 else features
 
-    def _open(self) -> ImageNetwork:
+    def open_network(self) -> ImageNetwork:
+        """Open the network, or return it as it is open.
+
+        Returns
+        -------
+        ImageNetwork
+            With ``network``, a `skavsc.pretrained.FrozenNetwork`, and how images get into it and
+            features out of it: ``mode``, ``keras_pooling``.
+
+        Raises
+        ------
+        NotFittedError
+            If the embedder is not fitted.
+        """
+        check_is_fitted(self, "seed_")
         return ImageNetwork.open(
             self.model, self.weights, self.output, self.pooling, self.preprocessing, self.seed_
         )
