@@ -21,7 +21,9 @@ PAGES = {
     "librosa": {
         "generated/librosa.{}.html": ["function feature.melspectrogram", "function decompose.hpss"],
     },
-    "numpy": {"reference/generated/numpy.{}.html": ["class ndarray", "function nanmean"]},
+    "numpy": {
+        "reference/generated/numpy.{}.html": ["class ndarray", "function nanmean", "function save"]
+    },
     "pandas": {"reference/api/pandas.{}.html": ["class DataFrame", "class Series"]},
     "python": {"library/typing.html": ["class typing.Protocol"]},
     "scipy": {"reference/generated/scipy.{}.html": ["function signal.gammatone"]},
@@ -30,6 +32,9 @@ PAGES = {
             "class pipeline.Pipeline",
             "function pipeline.make_pipeline",
             "class calibration.CalibratedClassifierCV",
+            "class calibration.CalibrationDisplay",
+            "class compose.ColumnTransformer",
+            "class ensemble.BaggingClassifier",
             "class ensemble.StackingClassifier",
             "class ensemble.VotingClassifier",
             "class linear_model.LogisticRegression",
