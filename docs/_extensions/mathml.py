@@ -15,7 +15,7 @@ def visit_inline(self, node):
 def visit_display(self, node):
     """Write a formula on a line of its own."""
     formula = convert(node.astext(), display="block")
-    self.body.append(f'<div class="math" tabindex="0">{formula}</div>')
+    self.body.append(f'<div class="formula" tabindex="0">{formula}</div>')
     raise nodes.SkipNode
 
 
