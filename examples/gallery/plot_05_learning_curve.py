@@ -44,7 +44,7 @@ trained = AudioSceneClassifier(
 # %%
 # More and more locations
 # -----------------------
-# Three locations of each scene are held out for the test. Training takes 1, 2 or all 5 of the others: the
+# Three locations of each scene are held out for the test. Training takes 1, 2 or 5 of the others: the
 # curve is over locations, not over clips, since more clips of a known place say little that is new. The
 # linear classifier is fitted to ten draws of locations, the network, which takes longer, to two.
 
@@ -75,7 +75,7 @@ for size in sizes:
 # The curves
 # ----------
 # The lines are means over the draws, the dots single fits. With one location of each scene it depends on
-# which one it is. Both curves still rise at the end: more locations would help, more than other settings.
+# which one it is. Both curves still rise at the end, so more locations would help.
 # Scenes that are rendered say nothing of how many locations a network takes on recordings.
 
 figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")

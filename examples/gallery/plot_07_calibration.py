@@ -3,7 +3,7 @@ Are the probabilities right?
 ============================
 
 Of the clips that a classifier calls with 80 %, 80 % should be right. A reliability diagram shows whether
-they are, and a temperature mends a classifier that is too sure.
+they are, and a temperature tempers a classifier that is too sure.
 """
 
 # %%
@@ -39,7 +39,8 @@ for name, calibration in (("product", None), ("with temperature", "temperature")
 # %%
 # Accuracy against confidence
 # ---------------------------
-# Each point is a quarter of the clips. Points below the diagonal have more confidence than accuracy.
+# Each point is a quarter of the clips; quarters of sure and right answers lie on one another in the upper
+# corner. Points below the diagonal have more confidence than accuracy.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 4.4), layout="constrained")
 for axis, (name, report) in zip(axes, reports.items(), strict=True):
@@ -58,8 +59,9 @@ plt.show()
 # %%
 # In figures
 # ----------
-# The log loss punishes wrong answers that are sure; the calibration error is the mean distance of the points
-# from the diagonal. The labels, and so the accuracy, hardly change.
+# The log loss punishes wrong answers that are sure, and falls. The calibration error, the mean distance from
+# the diagonal over ten bins, is a rough figure for so few clips. A temperature a branch also changes how
+# much each branch counts, so that a few labels change.
 
 columns = ["accuracy", "macro_log_loss", "calibration_error"]
 table = pd.DataFrame({name: report.summary().loc["clips"] for name, report in reports.items()})
