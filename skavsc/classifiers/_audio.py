@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from skavsc._sklearn_compat import Interval
+from skavsc._sklearn_compat import Interval, StrOptions
 from skavsc.classifiers._base import SceneClassifier
 from skavsc.classifiers._checks import check_features
 from skavsc.classifiers._docs import fill_docstring
+from skavsc.pretrained import PRECISIONS
 from skavsc.training import ClipFeatures, ModalityFeatures, TrainingSet
 from skavsc.training.augmentation import Augmentation, Mixup
 
@@ -65,6 +66,8 @@ class AudioSceneClassifier(SceneClassifier):
         %(starts_per_second)s.
     clip_average : {"arithmetic", "geometric"}, default="arithmetic"
         %(clip_average)s.
+    precision : {"float32", "bfloat16", "auto"}, default="float32"
+        %(precision)s.
     runtime : {"keras", "onnxruntime"}, default="keras"
         %(runtime)s.
     warm_start : bool, default=False
@@ -121,6 +124,7 @@ class AudioSceneClassifier(SceneClassifier):
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "segment_frames": [Interval(Integral, 4, None, closed="left")],
         "clean_statistics": ["boolean"],
+        "precision": [StrOptions(set(PRECISIONS))],
     }
     modality = "audio"
     _label = "audio"
@@ -147,6 +151,7 @@ class AudioSceneClassifier(SceneClassifier):
         clean_statistics: bool = False,
         starts_per_second: int = 1,
         clip_average: str = "arithmetic",
+        precision: str = "float32",
         runtime: str = "keras",
         warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
@@ -169,6 +174,7 @@ class AudioSceneClassifier(SceneClassifier):
         self.clean_statistics = clean_statistics
         self.starts_per_second = starts_per_second
         self.clip_average = clip_average
+        self.precision = precision
         self.runtime = runtime
         self.warm_start = warm_start
         self.random_state = random_state

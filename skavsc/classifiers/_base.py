@@ -24,6 +24,7 @@ from skavsc.classifiers._checks import (
     usable_rows,
 )
 from skavsc.classifiers._runtimes import RUNTIMES, NetworkRunner
+from skavsc.pretrained import choose_precision
 from skavsc.training import ClipFeatures, LabelledClips, TrainingSet, require_onnxruntime
 from skavsc.training.augmentation import Augmentation
 
@@ -352,6 +353,7 @@ class SceneClassifier(ClassifierMixin, NetworkRunner, AugmentedEstimator, metacl
             augmentation=(*self._augmentation_steps(), *further_augmentation),
             clean_statistics=getattr(self, "clean_statistics", False),
             verbose=self.verbose,
+            precision=choose_precision(getattr(self, "precision", "float32")),
             keep_interrupted=keep_interrupted,
         )
         fine_tuning = self._fine_tuning()

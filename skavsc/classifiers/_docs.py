@@ -47,6 +47,11 @@ DESCRIPTIONS = {
         Mean over the segments of a clip that gives its probabilities: of probabilities, as
         published, or of their logarithms (then scaled to sum to 1), in which a segment that rules
         a class out counts as much as one that is sure of it""",
+    "precision": """
+        What the layers on maps of sound and of images compute in while the network is trained.
+        Weights, gradients, recurrent layers and scores are float32, and so is prediction.
+        bfloat16 is faster on processors with units for it, and gives another network.
+        ``"auto"`` takes it where the processor has them""",
     "runtime": """
         What predicts. ``"keras"``: the network as it was trained. ``"onnxruntime"``: the same as
         an ONNX model, equal to 1e-5 and sooner for few clips; needs the extra ``onnx``. It may be

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from skavsc._clips import clip_sources
 from skavsc._sklearn_compat import Interval, StrOptions
 from skavsc.classifiers._base import SceneClassifier
+from skavsc.pretrained import PRECISIONS
 from skavsc.training import TrainingSet
 from skavsc.visual import ImageEmbedder
 
@@ -32,6 +33,7 @@ class FrameClassifier(SceneClassifier):
         "fine_tune": [StrOptions({"all"}), None],
         "embedder": [ImageEmbedder, FrozenEstimator, None],
         "fine_tune_learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "precision": [StrOptions(set(PRECISIONS))],
     }
     fine_tune: str | None
     embedder: ImageEmbedder | FrozenEstimator | None

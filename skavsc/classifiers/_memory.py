@@ -13,6 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_memory
 
 import skavsc
+from skavsc.pretrained import choose_precision
 from skavsc.training import TrainingSet
 
 Train = Callable[..., Any]
@@ -100,6 +101,9 @@ def description(value: Any) -> Any:
     if isinstance(value, BaseEstimator):
         params = value.get_params(deep=False).items()
         known = {name: description(part) for name, part in params if name not in _WITHOUT_EFFECT}
+        if "precision" in known:
+            # What it means differs between machines that may share what is kept.
+            known["precision"] = choose_precision(known["precision"])
         return type(value), known
     if isinstance(value, list | tuple):
         return [description(part) for part in value]

@@ -19,7 +19,7 @@ from skavsc.classifiers._checks import require_aligned, require_fields
 from skavsc.classifiers._docs import fill_docstring
 from skavsc.classifiers._frames import FrameClassifier
 from skavsc.classifiers._memory import require_fixed_seed, train_or_recall
-from skavsc.classifiers._subclassifiers import subclassifier
+from skavsc.classifiers._subclassifiers import share_params, subclassifier
 from skavsc.classifiers._visual import VisualSceneClassifier
 from skavsc.training import ClipFeatures, TrainingSet
 from skavsc.training.augmentation import Augmentation, ModalityDropout
@@ -90,6 +90,8 @@ class SECRNNClassifier(FrameClassifier):
         %(starts_per_second)s. Of the subclassifiers too.
     clip_average : {"arithmetic", "geometric"}, default="arithmetic"
         %(clip_average)s. Of the subclassifiers too.
+    precision : {"float32", "bfloat16", "auto"}, default="float32"
+        %(precision)s. In all stages.
     runtime : {"keras", "onnxruntime"}, default="keras"
         %(runtime)s.
     warm_start : bool, default=False
@@ -97,10 +99,9 @@ class SECRNNClassifier(FrameClassifier):
     memory : path-like or joblib.Memory, default=None
         A folder to keep each trained network in, known by its clips, parameters, backend and
         versions: a fit that is cut short goes on with the stage that it was at, and a search over
-        the fusion's parameters trains the subnetworks once. Ctrl-C then ends the fit with
-        KeyboardInterrupt, and what was half trained is not kept. It needs a ``random_state`` that
-        is a number (ValueError otherwise), and is not used in going on by ``warm_start`` or
-        `partial_fit`.
+        the fusion's parameters trains the subnetworks once. Ctrl-C then ends the fit, and what
+        was half trained is not kept. It needs a ``random_state`` that is a number, and is not
+        used in going on by ``warm_start`` or `partial_fit`.
     random_state : int, RandomState instance or None, default=None
         Determines the initial weights, crops, augmentation, dropout and the clips held out, those
         of the subnetworks included.
@@ -208,6 +209,7 @@ class SECRNNClassifier(FrameClassifier):
         validation_fraction: float = 0.15,
         starts_per_second: int = 1,
         clip_average: str = "arithmetic",
+        precision: str = "float32",
         runtime: str = "keras",
         warm_start: bool = False,
         memory: str | os.PathLike[str] | joblib.Memory | None = None,
@@ -234,6 +236,7 @@ class SECRNNClassifier(FrameClassifier):
         self.validation_fraction = validation_fraction
         self.starts_per_second = starts_per_second
         self.clip_average = clip_average
+        self.precision = precision
         self.runtime = runtime
         self.warm_start = warm_start
         self.memory = memory
@@ -302,9 +305,8 @@ class SECRNNClassifier(FrameClassifier):
         visual = self.visual_._modality_features(
             picture, frames, reset=reset and not self.visual_._has_network()
         )
-        clips = ClipFeatures(
-            {"audio": audio, "visual": visual}, any_modality=self.modality_dropout > 0
-        )
+        parts = {"audio": audio, "visual": visual}
+        clips = ClipFeatures(parts, any_modality=self.modality_dropout > 0)
         require_aligned(clips)
         return clips
 
@@ -343,10 +345,8 @@ class SECRNNClassifier(FrameClassifier):
         dropout = (ModalityDropout(rate=self.modality_dropout),) if self.modality_dropout else ()
         for name, given, classifier in parts:
             if not isinstance(given, FrozenEstimator):
+                share_params(self, classifier)
                 self._train_stage(classifier, training_set.only(name), going_on, epochs, dropout)
-                classifier.set_params(
-                    clip_average=self.clip_average, starts_per_second=self.starts_per_second
-                )
             elif not np.array_equal(classifier.classes_, training_set.classes):
                 raise ValueError(
                     f"the {name} classifier was fitted on the labels "

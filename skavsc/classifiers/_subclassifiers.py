@@ -19,12 +19,22 @@ _OF_THE_FRAMEWORK = (
     "embedder",
     "fine_tune",
     "fine_tune_learning_rate",
+    "precision",
     "random_state",
     "runtime",
     "starts_per_second",
     "validation_fraction",
     "warm_start",
 )
+
+
+# Those of them that are simply the same in all stages.
+_SHARED = ("clip_average", "precision", "starts_per_second")
+
+
+def share_params(framework: SceneClassifier, classifier: SceneClassifier) -> None:
+    """Set those parameters of a subclassifier that are the framework's own."""
+    classifier.set_params(**{name: getattr(framework, name) for name in _SHARED})
 
 
 def subclassifier(name: str, given: Any, kind: type[SceneClassifier], verbose: int) -> Any:

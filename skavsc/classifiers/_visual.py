@@ -77,6 +77,8 @@ class VisualSceneClassifier(FrameClassifier):
         %(starts_per_second)s.
     clip_average : {"arithmetic", "geometric"}, default="arithmetic"
         %(clip_average)s.
+    precision : {"float32", "bfloat16", "auto"}, default="float32"
+        %(precision)s. ``"bfloat16"`` is refused without ``fine_tune="all"``.
     runtime : {"keras", "onnxruntime"}, default="keras"
         %(runtime)s.
     warm_start : bool, default=False
@@ -178,6 +180,7 @@ class VisualSceneClassifier(FrameClassifier):
         validation_fraction: float = 0.15,
         starts_per_second: int = 1,
         clip_average: str = "arithmetic",
+        precision: str = "float32",
         runtime: str = "keras",
         warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
@@ -203,6 +206,7 @@ class VisualSceneClassifier(FrameClassifier):
         self.validation_fraction = validation_fraction
         self.starts_per_second = starts_per_second
         self.clip_average = clip_average
+        self.precision = precision
         self.runtime = runtime
         self.warm_start = warm_start
         self.random_state = random_state
@@ -225,6 +229,11 @@ class VisualSceneClassifier(FrameClassifier):
 
     def _features(self, X: Any, *, reset: bool) -> ClipFeatures:
         if reset:
+            if self.precision == "bfloat16" and self.fine_tune is None:
+                raise ValueError(
+                    'precision="bfloat16" would change nothing: only fine_tune="all" trains on '
+                    'frames, the GRU on embeddings is in float32; set precision="auto" or "float32"'
+                )
             self._begin(X)
         return ClipFeatures({"visual": self._modality_features(*self._embedded(X), reset=reset)})
 

@@ -14,6 +14,9 @@ from ._meant import labels_of as labels_of
 from ._network import FrozenNetwork as FrozenNetwork
 from ._network import describe as describe
 from ._network import open_file as open_file
+from ._precision import PRECISIONS as PRECISIONS
+from ._precision import choose_precision as choose_precision
+from ._precision import computing_in as computing_in
 from ._registry import REGISTRY as REGISTRY
 from ._registry import PublishedModel as PublishedModel
 from ._registry import known_file as known_file

@@ -22,6 +22,7 @@ from skavsc.pretrained._runtimes import (
     compile_network,
     fastest,
     installed_runtimes,
+    precisions_of,
 )
 from skavsc.pretrained._weights import draw_weights, load_weights, weights_digest
 
@@ -237,6 +238,7 @@ def compiled(
     network: KerasNetwork,
     pooling: str | None,
     runtime: str,
+    precision: str,
     batch_size: int,
     image_size: tuple[int, int],
 ) -> Compiled:
@@ -250,6 +252,8 @@ def compiled(
         The pooling over positions.
     runtime : {"keras", "onnxruntime", "mnn"}
         The runtime.
+    precision : {"float32", "bfloat16"}
+        What it computes in.
     batch_size : int
         Number of images a call.
     image_size : tuple of (int, int)
@@ -266,14 +270,14 @@ def compiled(
     >>> from skavsc.pretrained import compiled, open_keras
     >>> images = keras.Input((8, 8, 3))
     >>> network = open_keras(keras.Model(images, keras.layers.Conv2D(2, 3)(images)))
-    >>> run = compiled(network, "avg", "keras", batch_size=4, image_size=(8, 8))
+    >>> run = compiled(network, "avg", "keras", "float32", batch_size=4, image_size=(8, 8))
     >>> run(np.zeros((4, 8, 8, 3), dtype=np.float32)).shape
     (4, 2)
     """
     check_runtime(runtime)
     with standard_settings():
         return compile_network(
-            network.model, network.digest, pooling, runtime, batch_size, image_size
+            network.model, network.digest, pooling, runtime, precision, batch_size, image_size
         )
 
 
@@ -281,10 +285,11 @@ def choose_runtime(
     network: KerasNetwork,
     pooling: str | None,
     runtime: str,
+    precision: str,
     batch_size: int,
     image_size: tuple[int, int],
-) -> str:
-    """Return the runtime meant, for ``"auto"`` the fastest installed one for this network.
+) -> tuple[str, str]:
+    """Return the runtime and the precision meant, for ``"auto"`` the fastest for this network.
 
     Parameters
     ----------
@@ -294,6 +299,8 @@ def choose_runtime(
         The pooling over positions.
     runtime : {"keras", "onnxruntime", "mnn", "auto"}
         The runtime asked for.
+    precision : {"float32", "bfloat16", "auto"}
+        The precision asked for.
     batch_size : int
         Number of images a call.
     image_size : tuple of (int, int)
@@ -301,8 +308,17 @@ def choose_runtime(
 
     Returns
     -------
-    str
+    runtime : str
         The name of an installed runtime that can run the network.
+    precision : {"float32", "bfloat16"}
+        What it computes in.
+
+    Raises
+    ------
+    ModelError
+        If the runtime cannot do the precision.
+    ImportError
+        If the packages of the runtime are not installed.
 
     Examples
     --------
@@ -310,24 +326,34 @@ def choose_runtime(
     >>> from skavsc.pretrained import choose_runtime, open_keras
     >>> images = keras.Input((8, 8, 3))
     >>> network = open_keras(keras.Model(images, keras.layers.Conv2D(2, 3)(images)))
-    >>> choose_runtime(network, "avg", "keras", batch_size=4, image_size=(8, 8))
-    'keras'
+    >>> choose_runtime(network, "avg", "keras", "float32", batch_size=4, image_size=(8, 8))
+    ('keras', 'float32')
     """
     if runtime != "auto":
         check_runtime(runtime)
-        return runtime
-    candidates: dict[str, Compiled] = {}
+        possible = precisions_of(runtime, precision)
+        if not possible:
+            raise ModelError(
+                f"precision={precision!r}, but runtime={runtime!r} computes in float32; use "
+                f"precision='float32' or 'auto', or runtime='keras'"
+            )
+        if possible[-1] == "bfloat16":
+            # Now, and not in transform: it needs a network that can be copied.
+            compiled(network, pooling, runtime, "bfloat16", batch_size, image_size)
+        return runtime, possible[-1]
+    candidates: dict[tuple[str, str], Compiled] = {}
     failure: Exception | None = None
     shape = (batch_size, *image_size, 3)
     for name in installed_runtimes():
-        try:
-            run = compiled(network, pooling, name, batch_size, image_size)
-            run(np.zeros(shape, dtype=np.float32))
-            candidates[name] = run
-        except Exception as error:
-            # A layer that it lacks, a folder that cannot be written, a broken installation: the
-            # choice is between those that run.
-            failure = error
+        for each in precisions_of(name, precision):
+            try:
+                run = compiled(network, pooling, name, each, batch_size, image_size)
+                run(np.zeros(shape, dtype=np.float32))
+                candidates[name, each] = run
+            except Exception as error:
+                # A layer that it lacks, a folder that cannot be written, a broken installation:
+                # the choice is between those that run.
+                failure = error
     if not candidates and failure is not None:
         raise failure
     return fastest(candidates, shape)

@@ -10,25 +10,35 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import joblib
 import numpy as np
 from numpy.typing import NDArray
 
+from skavsc.exceptions import ModelError
 from skavsc.pretrained._download import cache_folder
 from skavsc.pretrained._graph import onnx_graph
+from skavsc.pretrained._precision import choose_precision, lower_precision
 
 Batch = NDArray[np.float32]
 Compiled = Callable[[Batch], Batch]
+Key = TypeVar("Key", bound=Hashable)
 
 #: Runtime -> (modules that it needs, the extra that installs them).
 _RUNTIMES = {
     "mnn": (("MNN", "onnx"), "mnn"),
     "onnxruntime": (("onnxruntime", "onnx"), "onnx"),
     "keras": ((), ""),
+}
+
+#: Runtime -> what it computes in.
+_PRECISIONS_OF = {
+    "mnn": ("float32",),
+    "onnxruntime": ("float32",),
+    "keras": ("float32", "bfloat16"),
 }
 
 #: The number of MNN's hint on the tiles of Winograd convolutions (WINOGRAD_MEMORY_LEVEL).
@@ -55,6 +65,26 @@ def _absent(runtime: str) -> list[str]:
     return [name for name in _RUNTIMES[runtime][0] if importlib.util.find_spec(name) is None]
 
 
+def precisions_of(runtime: str, precision: str) -> list[str]:
+    """Return those that a runtime can do of the precisions that are meant.
+
+    Parameters
+    ----------
+    runtime : {"keras", "onnxruntime", "mnn"}
+        The runtime.
+    precision : {"float32", "bfloat16", "auto"}
+        The precision asked for; ``"auto"`` means float32 and, where the processor has units for
+        it, bfloat16.
+
+    Returns
+    -------
+    list of str
+        The precisions.
+    """
+    wanted = {precision} if precision != "auto" else {"float32", choose_precision("auto")}
+    return [each for each in _PRECISIONS_OF[runtime] if each in wanted]
+
+
 def check_runtime(runtime: str) -> None:
     """Raise an error that says what to install, if the packages of a runtime are not there.
 
@@ -76,9 +106,11 @@ def check_runtime(runtime: str) -> None:
         )
 
 
-def _compile_keras(network: Any, pooling: str | None) -> Compiled:
+def _compile_keras(network: Any, pooling: str | None, precision: str) -> Compiled:
     import keras
 
+    if precision == "bfloat16":
+        network = _lowered_copy(network)
     output = network.outputs[0]
     if pooling is not None:
         kind = {"avg": "GlobalAveragePooling2D", "max": "GlobalMaxPooling2D"}[pooling]
@@ -86,6 +118,22 @@ def _compile_keras(network: Any, pooling: str | None) -> Compiled:
     model = keras.Model(network.inputs, output)
     # predict() makes a data pipeline a call, some of which is never freed.
     return lambda images: np.asarray(model.predict_on_batch(images))
+
+
+def _lowered_copy(network: Any) -> Any:
+    """Copy a network to one that computes in bfloat16; the given one may be used elsewhere."""
+    import keras
+
+    try:
+        copy = keras.models.clone_model(network)
+        copy.set_weights(network.get_weights())
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise ModelError(
+            f"precision='bfloat16' needs a copy of {network.name}, which cannot be copied: "
+            f"{error}; use precision='float32'"
+        ) from error
+    lower_precision(copy)
+    return copy
 
 
 def _compile_onnxruntime(graph: bytes) -> Compiled:
@@ -183,6 +231,7 @@ def compile_network(
     digest: str,
     pooling: str | None,
     runtime: str,
+    precision: str,
     batch_size: int,
     image_size: tuple[int, int],
 ) -> Compiled:
@@ -198,6 +247,8 @@ def compile_network(
         The pooling over positions that follows.
     runtime : {"keras", "onnxruntime", "mnn"}
         Which is installed.
+    precision : {"float32", "bfloat16"}
+        Which the runtime can do.
     batch_size : int
         Number of images a call.
     image_size : tuple of (int, int)
@@ -209,7 +260,7 @@ def compile_network(
         From (batch_size, height, width, 3) to (batch_size, n_features), float32.
     """
     if runtime == "keras":
-        return _compile_keras(network, pooling)
+        return _compile_keras(network, pooling, precision)
     graph = onnx_graph(network, pooling, batch_size, image_size)
     if runtime == "onnxruntime":
         return _compile_onnxruntime(graph)
@@ -218,8 +269,8 @@ def compile_network(
     return _compile_mnn(_mnn_file(graph, name), (batch_size, 3, height, width), pooling)
 
 
-def fastest(candidates: dict[str, Compiled], shape: tuple[int, ...]) -> str:
-    """Return the runtime that takes the least time for a batch.
+def fastest(candidates: dict[Key, Compiled], shape: tuple[int, ...]) -> Key:
+    """Return the candidate that takes the least time for a batch.
 
     Which one it is depends on the processor: Winograd convolutions win on AVX2, direct ones
     may win on AVX-512. So it is measured.
@@ -227,17 +278,17 @@ def fastest(candidates: dict[str, Compiled], shape: tuple[int, ...]) -> str:
     Parameters
     ----------
     candidates : dict of callables
-        The compiled network by runtime.
+        The compiled network by runtime and precision.
     shape : tuple of int
         The shape of a batch.
 
     Returns
     -------
-    str
+    object
         A key of ``candidates``.
     """
     images = np.random.default_rng(0).uniform(-100, 100, shape).astype(np.float32)
-    seconds: dict[str, float] = {}
+    seconds: dict[Key, float] = {}
     for round_ in range(3):
         for name, run in candidates.items():
             start = time.perf_counter()

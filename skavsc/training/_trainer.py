@@ -10,6 +10,7 @@ import keras
 from keras.layers import BatchNormalization
 from sklearn.exceptions import ConvergenceWarning
 
+from skavsc.pretrained import computing_in
 from skavsc.training._batches import CropBatches, SegmentBatches
 from skavsc.training._callbacks import (
     TWICE_SECONDS,
@@ -63,6 +64,7 @@ class TrainingOptions:
     augmentation: tuple[Augmentation, ...]
     clean_statistics: bool
     verbose: int
+    precision: str = "float32"
     keep_interrupted: bool = True
 
 
@@ -216,21 +218,23 @@ def train_network(
     n_at_once = steps_at_once(network, batches.steps_per_epoch)
     try:
         network.steps_per_execution = n_at_once
-        if getattr(network, "steps_at_once", 1) != n_at_once:
-            # The function of an earlier fit, if there is one, takes another number.
-            network.train_function = None
-            network.steps_at_once = n_at_once
-        network.fit(
-            batches,
-            epochs=initial_epoch + options.epochs,
-            initial_epoch=initial_epoch,
-            steps_per_epoch=batches.steps_per_epoch,
-            # Crops and order are drawn by the batches, from the seed.
-            shuffle=False,
-            validation_data=held_out,
-            callbacks=callbacks,
-            verbose=0,
-        )
+        traced_for = f"{n_at_once} {options.precision}"
+        if getattr(network, "traced_for", traced_for) != traced_for:
+            # The functions of an earlier fit take another number, or compute otherwise.
+            network.train_function = network.test_function = None
+        network.traced_for = traced_for
+        with computing_in(network, options.precision):
+            network.fit(
+                batches,
+                epochs=initial_epoch + options.epochs,
+                initial_epoch=initial_epoch,
+                steps_per_epoch=batches.steps_per_epoch,
+                # Crops and order are drawn by the batches, from the seed.
+                shuffle=False,
+                validation_data=held_out,
+                callbacks=callbacks,
+                verbose=0,
+            )
     except KeyboardInterrupt as interruption:
         n_epochs = len(history.history.get("loss", ()))
         untrained = initial_epoch + n_epochs == 0

@@ -125,17 +125,26 @@ class ImageNetwork:
             )
         return given
 
-    def choose_runtime(self, runtime: str | None, batch_size: int, size: tuple[int, int]) -> str:
-        """Return the runtime meant; None is Keras for a Keras network."""
+    def choose_runtime(
+        self, runtime: str | None, precision: str, batch_size: int, size: tuple[int, int]
+    ) -> tuple[str, str]:
+        """Return the runtime and the precision meant; None is Keras for a Keras network."""
         if isinstance(self.network, KerasNetwork):
             pooling = self.keras_pooling
-            return choose_runtime(self.network, pooling, runtime or "keras", batch_size, size)
+            return choose_runtime(
+                self.network, pooling, runtime or "keras", precision, batch_size, size
+            )
         own = _OWN_RUNTIMES[os.path.splitext(self.meant.model)[1]]
         if runtime not in (None, "auto", own):
             raise ModelError(
                 f"runtime={runtime!r}, but {self.network.name} is run by {own}; use runtime=None"
             )
-        return own
+        if precision == "bfloat16":
+            raise ModelError(
+                f"precision={precision!r}, but {self.network.name} is a file that is run as it "
+                f"is; use precision='float32' or 'auto'"
+            )
+        return own, "float32"
 
     def batch_size(self, wanted: int) -> int:
         """Return the number of images that go through the network at once."""
@@ -160,13 +169,13 @@ class ImageNetwork:
         return None if names is None else np.asarray(names)
 
     def function(
-        self, runtime: str, batch_size: int, size: tuple[int, int]
+        self, runtime: str, precision: str, batch_size: int, size: tuple[int, int]
     ) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
         """Return a function from a batch of frames to features.
 
         Parameters
         ----------
-        runtime : str
+        runtime, precision : str
             What `choose_runtime` returned.
         batch_size : int
             The number of frames of a batch.
@@ -179,7 +188,7 @@ class ImageNetwork:
             From RGB of 0 to 255 (batch_size, height, width, 3) to (batch_size, n_features).
         """
         if isinstance(self.network, KerasNetwork):
-            run = compiled(self.network, self.keras_pooling, runtime, batch_size, size)
+            run = compiled(self.network, self.keras_pooling, runtime, precision, batch_size, size)
             return lambda frames: run(preprocess(frames, self.mode))
         return self._run_file
 

@@ -48,7 +48,9 @@ CHANGED = {
 REFUSED = {
     "class_weight": "balanced",
     "clip_average": "geometric",
+    "precision": "bfloat16",
     "random_state": 7,
+    "runtime": "onnxruntime",
     "starts_per_second": 5,
     "validation_fraction": 0,
     "warm_start": True,
