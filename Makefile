@@ -38,7 +38,9 @@ docs-quick: $(VENV)/.test  ## the same without executing the gallery
 	rm -rf docs/api docs/gallery
 	TF_CPP_MIN_LOG_LEVEL=3 SKAVSC_DOCS_GALLERY=0 $(SPHINX) docs docs/_build
 
-test: lint docs-quick test-jax  ## linters and all tests but the slow ones
+# Linters and documentation use a core each: beside each other.
+test: $(VENV)/.test  ## linters and all tests but the slow ones
+	$(MAKE) --no-print-directory --jobs 2 --output-sync lint docs-quick test-jax
 	$(ONE_THREAD) $(BIN)/pytest --quiet -n 2 --dist worksteal -m "not slow"
 
 # What the backend can break, in a minute; `make test-backend` repeats more.

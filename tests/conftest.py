@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,39 @@ def write_wav(path, duration=1.0, rate=48_000, channels=2, subtype="PCM_24", **k
     sound = tones(duration, rate, channels, **kwargs)
     soundfile.write(path, sound.T, rate, subtype=subtype)
     return Path(path)
+
+
+FRESH = """
+import os, sys
+sys.argv = ["-c", *arguments]
+os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
+os.dup2(1, 2)
+exec(code, {"__name__": "__main__"})
+"""
+
+
+@pytest.fixture(scope="session")
+def run_fresh(tmp_path_factory):
+    """The function ``run_fresh(code, *arguments)``, which runs code in a process of its own.
+
+    It is forked from one that has imported Keras, which takes seconds, and done nothing else: it
+    knows no module, network or setting of the test's process.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["keras"])
+    output = tmp_path_factory.mktemp("fresh") / "output.txt"
+
+    def run(code, *arguments):
+        names = {"code": code, "arguments": [str(a) for a in arguments], "output": str(output)}
+        process = context.Process(target=exec, args=(FRESH, names))
+        process.start()
+        process.join(120)
+        if process.is_alive():
+            process.kill()
+            process.join()
+        assert process.exitcode == 0, output.read_text(encoding="utf-8")
+
+    return run
 
 
 @pytest.fixture(scope="session")

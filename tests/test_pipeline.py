@@ -1,8 +1,5 @@
 """Clip tables through scikit-learn's tools, from files to probabilities."""
 
-import subprocess
-import sys
-
 import joblib
 import keras
 import numpy as np
@@ -41,17 +38,12 @@ def scenes(tmp_path_factory):
     )
 
 
-def sound_pipeline():
+def sound_pipeline(epochs=15):
+    classifier = AudioSceneClassifier(
+        filters=(4, 4, 4), epochs=epochs, learning_rate=0.02, random_state=0
+    )
     return Pipeline(
-        [
-            ("features", GammatoneMelTransformer(duration=1.0)),
-            (
-                "classifier",
-                AudioSceneClassifier(
-                    filters=(4, 4, 4), epochs=15, learning_rate=0.02, random_state=0
-                ),
-            ),
-        ]
+        [("features", GammatoneMelTransformer(duration=1.0)), ("classifier", classifier)]
     )
 
 
@@ -65,10 +57,10 @@ def both_modalities():
     return ModalityUnion([("audio", GammatoneMelTransformer(duration=1.0)), ("visual", picture)])
 
 
-def small_networks():
+def small_networks(epochs=15):
     return (
-        AudioSceneClassifier(filters=(4, 4, 4), epochs=15, learning_rate=0.02),
-        VisualSceneClassifier(units=4, epochs=15, learning_rate=0.02, scale_frames=True),
+        AudioSceneClassifier(filters=(4, 4, 4), epochs=epochs, learning_rate=0.02),
+        VisualSceneClassifier(units=4, epochs=epochs, learning_rate=0.02, scale_frames=True),
     )
 
 
@@ -85,21 +77,27 @@ def test_grouped_cross_validation(scenes):
     assert scores.mean() > 0.6
 
 
-def test_grid_search_over_learning_rate_and_filterbank(scenes):
-    search = GridSearchCV(
-        sound_pipeline(),
-        {"classifier__learning_rate": [1e-3, 0.02], "features__filterbank": ["mel", "gammatone"]},
-        cv=StratifiedGroupKFold(2),
-        error_score="raise",
-    ).fit(scenes.X, scenes.y, groups=scenes.groups)
-    assert len(search.cv_results_["params"]) == 4
+@pytest.fixture(scope="module")
+def searched(scenes):
+    """A search over both steps of a pipeline, by one fold."""
+    fold = next(StratifiedGroupKFold(2).split(scenes.X, scenes.y, scenes.groups))
+    candidates = [
+        {"classifier__learning_rate": [rate], "features__filterbank": [filterbank]}
+        for rate, filterbank in [(1e-3, "mel"), (0.02, "gammatone")]
+    ]
+    search = GridSearchCV(sound_pipeline(epochs=2), candidates, cv=[fold], error_score="raise")
+    return search.fit(scenes.X, scenes.y, groups=scenes.groups)
+
+
+def test_grid_search_over_learning_rate_and_filterbank(scenes, searched):
+    assert len(searched.cv_results_["params"]) == 2
     # The refitted pipeline was really trained with the parameters that the search names.
-    best, params = search.best_estimator_, search.best_params_
+    best, params = searched.best_estimator_, searched.best_params_
     rates = best["classifier"].history_["learning_rate"]
     assert rates[0] == pytest.approx(params["classifier__learning_rate"])
     falling = np.diff(best["features"].centre_frequencies_)[0] < 0
     assert falling == (params["features__filterbank"] == "gammatone")
-    assert search.best_estimator_.predict(scenes.X).shape == scenes.y.shape
+    assert best.predict(scenes.X).shape == scenes.y.shape
 
 
 def test_clone_is_unfitted(scenes):
@@ -109,38 +107,49 @@ def test_clone_is_unfitted(scenes):
         pipeline.predict(scenes.X)
 
 
-def probabilities_of_fresh_process(model, scenes, folder):
-    joblib.dump(model, folder / "model.joblib")
-    scenes.X.to_csv(folder / "clips.csv", index=False)
+@pytest.fixture
+def probabilities_of_fresh_process(scenes, tmp_path, run_fresh):
+    """The function that gives what a model predicts of the scenes once it is a file."""
     code = (
         "import joblib, numpy, pandas\n"
-        f"model = joblib.load(r'{folder / 'model.joblib'}')\n"
-        f"clips = pandas.read_csv(r'{folder / 'clips.csv'}')\n"
-        f"numpy.save(r'{folder / 'p.npy'}', model.predict_proba(clips))\n"
+        f"model = joblib.load(r'{tmp_path / 'model.joblib'}')\n"
+        f"clips = pandas.read_csv(r'{tmp_path / 'clips.csv'}')\n"
+        f"numpy.save(r'{tmp_path / 'p.npy'}', model.predict_proba(clips))\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-    return np.load(folder / "p.npy")
+
+    def predict(model):
+        joblib.dump(model, tmp_path / "model.joblib")
+        scenes.X.to_csv(tmp_path / "clips.csv", index=False)
+        run_fresh(code)
+        return np.load(tmp_path / "p.npy")
+
+    return predict
 
 
-def test_joblib_file_of_sound_pipeline_in_a_fresh_process(scenes, tmp_path):
-    pipeline = sound_pipeline().fit(scenes.X, scenes.y, classifier__groups=scenes.groups)
+def test_joblib_file_of_sound_pipeline_in_a_fresh_process(
+    scenes, searched, probabilities_of_fresh_process
+):
+    pipeline = searched.best_estimator_
     np.testing.assert_array_equal(
-        probabilities_of_fresh_process(pipeline, scenes, tmp_path), pipeline.predict_proba(scenes.X)
+        probabilities_of_fresh_process(pipeline), pipeline.predict_proba(scenes.X)
     )
 
 
-def test_joblib_file_of_framework_pipeline_in_a_fresh_process(scenes, tmp_path):
-    framework = SECRNNClassifier(*small_networks(), units=4, epochs=2, random_state=0)
+def test_joblib_file_of_framework_pipeline_in_a_fresh_process(
+    scenes, probabilities_of_fresh_process
+):
+    framework = SECRNNClassifier(*small_networks(epochs=1), units=4, epochs=1, random_state=0)
     pipeline = Pipeline([("features", both_modalities()), ("classifier", framework)])
     pipeline.fit(scenes.X, scenes.y, classifier__groups=scenes.groups)
     np.testing.assert_array_equal(
-        probabilities_of_fresh_process(pipeline, scenes, tmp_path), pipeline.predict_proba(scenes.X)
+        probabilities_of_fresh_process(pipeline), pipeline.predict_proba(scenes.X)
     )
 
 
-def test_late_fusion_predicts_clips_that_lost_a_stream(scenes, tmp_path):
+@pytest.mark.parametrize("rule", ["mean", pytest.param(None, marks=pytest.mark.slow)])
+def test_late_fusion_predicts_clips_that_lost_a_stream(scenes, rule):
     audio, visual = (part.set_params(random_state=0) for part in small_networks())
-    fusion = LateFusionClassifier([("audio", audio), ("visual", visual)], cv=2)
+    fusion = LateFusionClassifier([("audio", audio), ("visual", visual)], rule, cv=2)
     pipeline = Pipeline([("features", both_modalities()), ("classifier", fusion)])
     pipeline.fit(scenes.X, scenes.y, classifier__groups=scenes.groups)
     whole = pipeline.predict_proba(scenes.X)
@@ -183,12 +192,12 @@ def test_visual_network_is_trained_from_films_in_cross_validation(scenes, small_
     pipeline = Pipeline(
         [("frames", VideoFrameSampler(size=32, duration=1.0)), ("classifier", visual)]
     )
+    folds = StratifiedGroupKFold(2).split(scenes.X, scenes.y, scenes.groups)
     scored = cross_validate(
         pipeline,
         scenes.X,
         scenes.y,
-        groups=scenes.groups,
-        cv=StratifiedGroupKFold(2),
+        cv=[next(folds)],
         error_score="raise",
         return_estimator=True,
     )
@@ -198,7 +207,7 @@ def test_visual_network_is_trained_from_films_in_cross_validation(scenes, small_
 
 
 def test_framework_is_trained_from_files_of_which_some_are_missing(
-    scenes, small_embedder, tmp_path
+    scenes, small_embedder, probabilities_of_fresh_process
 ):
     features = ModalityUnion(
         [
@@ -231,9 +240,7 @@ def test_framework_is_trained_from_files_of_which_some_are_missing(
     assert np.isfinite(probabilities).all()
     for row in (0, 5, 9):
         assert not np.allclose(probabilities[row], whole[row])
-    np.testing.assert_allclose(
-        probabilities_of_fresh_process(pipeline, scenes, tmp_path), whole, atol=1e-6
-    )
+    np.testing.assert_allclose(probabilities_of_fresh_process(pipeline), whole, atol=1e-6)
 
 
 def test_missing_file_is_named_through_the_pipeline(scenes):

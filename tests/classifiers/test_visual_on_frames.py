@@ -107,6 +107,7 @@ def test_step_2b_moves_the_network_on_embeddings_too(frozen, tuned):
         assert not np.array_equal(before, after)
 
 
+@pytest.mark.slow
 def test_step_2b_learns(films, on_frames):
     frames, y = films
     # Step 2 stands still, so that what is learnt is learnt in step 2b.
@@ -194,7 +195,7 @@ def test_interruption_of_fine_tuning_keeps_what_was_trained_before(films, frozen
     assert tuned.history_ == frozen.history_
 
 
-@pytest.mark.parametrize("fine_tune", [None, "all"])
+@pytest.mark.parametrize("fine_tune", [pytest.param(None, marks=pytest.mark.slow), "all"])
 def test_clips_without_frames_are_left_out_and_named(films, on_frames, fine_tune):
     frames, y = films
     lacking = frames.copy()
@@ -222,6 +223,7 @@ def test_warm_start_goes_on_with_the_image_network_that_was_trained(films, on_fr
         np.testing.assert_allclose(after, before, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_partial_fit_takes_one_epoch_of_each_step(films, on_frames):
     classifier = on_frames(fine_tune="all", fine_tune_learning_rate=0.003)
     for calls in (1, 2):

@@ -200,9 +200,9 @@ def test_groups_of_different_types(folder):
 
 def test_thousands_of_columns(folder):
     # How the time grows with them is measured in benchmarks/bench_tables.py.
-    names = [f"c{number}" for number in range(20_000)]
+    names = [f"c{number}" for number in range(5_000)]
     path = write(folder, f"audio,label,{','.join(names)}\n2.wav,a{',x' * len(names)}\n")
     clips = load_clip_table(path, video=None)
-    assert clips.X.shape == (1, 20_002)
+    assert clips.X.shape == (1, 5_002)
     assert clips.X.columns[-1] == names[-1]
     assert clips.y.tolist() == ["a"]

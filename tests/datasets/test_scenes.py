@@ -207,6 +207,7 @@ def accuracies(clips):
     }
 
 
+@pytest.mark.slow
 def test_sound_and_picture_need_each_other_and_locations_must_be_held_out(tmp_path):
     clips = make_scenes(tmp_path, duration=2.0, fps=5.0)
     found = accuracies(clips)

@@ -1,8 +1,5 @@
 """Block scaling and the squeeze-excitation block, against their definitions."""
 
-import subprocess
-import sys
-
 import keras
 import numpy as np
 from hypothesis import given, settings
@@ -72,7 +69,7 @@ def test_block_follows_its_formula():
     np.testing.assert_allclose(convert_to_numpy(block(x)), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_saved_network_loads_in_a_fresh_process(tmp_path):
+def test_saved_network_loads_in_a_fresh_process(tmp_path, run_fresh):
     network = audio_network(3, filters=(4, 4, 4))
     network.save(tmp_path / "audio.keras")
     block = np.random.default_rng(0).normal(size=(2, 64, 50, 3)).astype("float32")
@@ -83,7 +80,7 @@ def test_saved_network_loads_in_a_fresh_process(tmp_path):
         f"block = numpy.load(r'{tmp_path / 'block.npy'}')\n"
         f"numpy.save(r'{tmp_path / 'scores.npy'}', keras.ops.convert_to_numpy(network(block)))\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    run_fresh(code)
     np.testing.assert_allclose(
         np.load(tmp_path / "scores.npy"), convert_to_numpy(network(block)), rtol=1e-6
     )

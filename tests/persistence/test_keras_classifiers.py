@@ -1,7 +1,6 @@
 """Classifiers that hold a Keras network, in model files."""
 
 import json
-import subprocess
 import sys
 
 import numpy as np
@@ -30,21 +29,26 @@ def audio(tmp_path_factory):
     return model, X, path
 
 
-def predicted_elsewhere(path, X, tmp_path):
-    np.save(tmp_path / "X.npy", X)
+@pytest.fixture
+def predicted_elsewhere(tmp_path, run_fresh):
+    """The function that gives what the model of a file predicts in another process."""
     program = (
         "import sys, numpy as np, skavsc\n"
         "model = skavsc.load(sys.argv[1], verify=True)\n"
         "np.save(sys.argv[3], model.predict_proba(np.load(sys.argv[2])))\n"
     )
-    paths = [str(path), str(tmp_path / "X.npy"), str(tmp_path / "y.npy")]
-    subprocess.run([sys.executable, "-c", program, *paths], check=True)
-    return np.load(tmp_path / "y.npy")
+
+    def predict(path, X):
+        np.save(tmp_path / "X.npy", X)
+        run_fresh(program, path, tmp_path / "X.npy", tmp_path / "y.npy")
+        return np.load(tmp_path / "y.npy")
+
+    return predict
 
 
-def test_equal_in_a_fresh_process(audio, tmp_path):
+def test_equal_in_a_fresh_process(audio, predicted_elsewhere):
     model, X, path = audio
-    assert np.array_equal(predicted_elsewhere(path, X, tmp_path), model.predict_proba(X))
+    assert np.array_equal(predicted_elsewhere(path, X), model.predict_proba(X))
 
 
 def test_training_goes_on(audio):
@@ -70,14 +74,12 @@ def test_visual_classifier(tmp_path):
 
 
 @pytest.mark.slow
-def test_secrnn(tmp_path):
+def test_secrnn(tmp_path, predicted_elsewhere):
     X = np.zeros(8, [("audio", "f4", (64, 50, 3)), ("visual", "f4", (5, 4))])
     X["audio"], X["visual"] = audio_features(), visual_features()
     model = skavsc.SECRNNClassifier(epochs=1, random_state=0).fit(X, LABELS)
     skavsc.save(model, tmp_path / "a.skops", sample=X[:1])
-    assert np.array_equal(
-        predicted_elsewhere(tmp_path / "a.skops", X, tmp_path), model.predict_proba(X)
-    )
+    assert np.array_equal(predicted_elsewhere(tmp_path / "a.skops", X), model.predict_proba(X))
 
 
 def layer(module, name, config, registered=None):

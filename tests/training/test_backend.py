@@ -1,23 +1,10 @@
 """What Keras's global settings and a fork may not change or hang."""
 
-import subprocess
-import sys
 import textwrap
 
 import keras
 import numpy as np
 import pytest
-
-
-def run(code, *arguments, timeout=120):
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-
 
 SETTINGS = """
     import sys, keras, numpy as np, joblib
@@ -38,7 +25,7 @@ SETTINGS = """
 """
 
 
-def test_global_settings_do_not_change_results(tmp_path):
+def test_global_settings_do_not_change_results(tmp_path, run_fresh):
     found = []
     for number, settings in enumerate(
         [
@@ -47,8 +34,7 @@ def test_global_settings_do_not_change_results(tmp_path):
         ]
     ):
         path = tmp_path / f"{number}.npy"
-        done = run(SETTINGS, *settings, path)
-        assert done.returncode == 0, done.stderr
+        run_fresh(textwrap.dedent(SETTINGS), *settings, path)
         found.append(np.load(path))
     assert found[0].dtype == np.float32
     np.testing.assert_allclose(found[0].sum(axis=1), 1, atol=1e-6)
@@ -84,6 +70,5 @@ FORK = """
 
 
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="torch works in a fork")
-def test_a_fork_is_told_so_at_once():
-    done = run(FORK)
-    assert done.returncode == 0, done.stderr
+def test_a_fork_is_told_so_at_once(run_fresh):
+    run_fresh(textwrap.dedent(FORK))

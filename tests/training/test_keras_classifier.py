@@ -1,8 +1,6 @@
 """One contract test for each defect of scikeras that its subclass cures."""
 
 import pickle
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -83,7 +81,7 @@ def test_histories_follow_on_each_other(training_set):
     assert {len(values) for values in classifier.history_.values()} == {4}
 
 
-def test_seeds_end_with_the_training_in_a_fresh_process():
+def test_seeds_end_with_the_training_in_a_fresh_process(run_fresh):
     code = (
         "import keras, numpy as np\n"
         "from skavsc.training import SegmentKerasClassifier\n"
@@ -95,10 +93,10 @@ def test_seeds_end_with_the_training_in_a_fresh_process():
         # Shuffles by an operation of the backend, without a seed.
         "build().fit(np.ones((4, 4)), np.ones((4, 2)), verbose=0)\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    run_fresh(code)
 
 
-def test_pickle_loads_in_a_fresh_process(classifier, training_set, tmp_path):
+def test_pickle_loads_in_a_fresh_process(classifier, training_set, tmp_path, run_fresh):
     X = training_set.train.features.modalities["visual"].data[:, :5].astype("float32")
     (tmp_path / "model.pickle").write_bytes(pickle.dumps(classifier))
     np.save(tmp_path / "X.npy", X)
@@ -108,5 +106,5 @@ def test_pickle_loads_in_a_fresh_process(classifier, training_set, tmp_path):
         f"X = numpy.load(r'{tmp_path / 'X.npy'}')\n"
         f"numpy.save(r'{tmp_path / 'p.npy'}', model.predict_proba(X))\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    run_fresh(code)
     np.testing.assert_allclose(np.load(tmp_path / "p.npy"), classifier.predict_proba(X), rtol=1e-6)

@@ -36,7 +36,7 @@ def saved(tmp_path_factory):
         "import skavsc; assert 'keras' not in __import__('sys').modules",
         pytest.param("import keras, skavsc", marks=pytest.mark.slow),
         # Here Keras is loaded while a module with registered objects is.
-        "from skavsc.networks import BlockScaling",
+        pytest.param("from skavsc.networks import BlockScaling", marks=pytest.mark.slow),
         pytest.param("from skavsc.networks import fusion_network", marks=pytest.mark.slow),
     ],
 )

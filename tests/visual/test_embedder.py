@@ -1,8 +1,6 @@
 """Embeddings: values, missing clips and frames, caches, pickles, and scikit-learn's contract."""
 
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import joblib
@@ -367,21 +365,14 @@ FRESH = """
 import sys, joblib, numpy as np
 embedder, X, expected = joblib.load(sys.argv[1])
 np.testing.assert_allclose(embedder.transform(X), expected, atol=1e-6)
-print("equal")
 """
 
 
-def test_pickle_in_a_fresh_process(tmp_path, squeezenet):
+def test_pickle_in_a_fresh_process(tmp_path, squeezenet, run_fresh):
     X = pictures()
     assert len(pickle.dumps(squeezenet)) < 5000
     joblib.dump((squeezenet, X, squeezenet.transform(X)), tmp_path / "embedder.joblib")
-    done = subprocess.run(
-        [sys.executable, "-c", FRESH, tmp_path / "embedder.joblib"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.strip() == "equal", done.stderr
+    run_fresh(FRESH, tmp_path / "embedder.joblib")
 
 
 def test_survives_a_cleared_session(squeezenet):
