@@ -72,11 +72,37 @@ def build(request):
     return BUILDERS[request.param]
 
 
+class FittedOnDemand(dict):
+    """The three classifiers by name, each fitted when it is first asked for."""
+
+    def __init__(self, features):
+        self.features = features
+
+    def __missing__(self, name):
+        X, y, groups = self.features
+        self[name] = BUILDERS[name]().fit(X, y, groups=groups)
+        return self[name]
+
+
 @pytest.fixture(scope="session")
 def fitted(features):
     """Each of the three classifiers, fitted once."""
+    return FittedOnDemand(features)
+
+
+@pytest.fixture(scope="session")
+def fitted_again(features):
+    """The framework, fitted a second time, and the networks whose training step was traced."""
     X, y, groups = features
-    return {name: make().fit(X, y, groups=groups) for name, make in BUILDERS.items()}
+    step, traced = keras.Model.train_step, []
+
+    def counted(self, *args, **kwargs):
+        traced.append(self.name)
+        return step(self, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.Model, "train_step", counted)
+        return framework().fit(X, y, groups=groups), traced
 
 
 @pytest.fixture(scope="session")

@@ -108,11 +108,11 @@ def test_modalities_of_different_rate_name_the_axes(features, small_framework):
 
 def test_unknown_labels_at_scoring_are_wrong_predictions(fitted, new_clips):
     X, y, _ = new_clips
-    for classifier in fitted.values():
-        right = classifier.score(X, y)
-        unknown = np.where(y == "bus", "airport", y)
-        shares = classifier.predict(X)[y == "bus"] == "bus"
-        np.testing.assert_allclose(classifier.score(X, unknown), right - shares.sum() / len(y))
+    classifier = fitted["visual"]
+    right = classifier.score(X, y)
+    unknown = np.where(y == "bus", "airport", y)
+    shares = classifier.predict(X)[y == "bus"] == "bus"
+    np.testing.assert_allclose(classifier.score(X, unknown), right - shares.sum() / len(y))
 
 
 def test_two_classes_and_truth_values(features, small_visual):
@@ -216,9 +216,10 @@ def test_going_on_with_as_many_filters_in_a_list(fitted, features):
     assert len(classifier.partial_fit(X, y).history_["loss"]) == n_epochs + 1
 
 
-def test_warm_start_on_other_bands(build, features):
+@pytest.mark.parametrize("name", ["audio", "visual", "both"])
+def test_warm_start_on_other_bands(fitted, features, name):
     X, y, _ = features
-    classifier = build(warm_start=True, epochs=1).fit(X, y)
+    classifier = copy.copy(fitted[name]).set_params(warm_start=True)
     other = np.zeros(len(X), [("audio", "f4", (8, 100, 3)), ("visual", "f4", (10, 5))])
     with pytest.raises(ValueError, match=r"X has (8 bands|5 features) on axis \d, .* fitted with"):
         classifier.fit(other, y)

@@ -45,28 +45,33 @@ def on_frames(small_audio, small_visual, small_framework):
     return build
 
 
-@pytest.fixture(scope="module")
-def tuned(filmed, on_frames):
-    options = {"fine_tune": "all", "fine_tune_learning_rate": 1e-5}
+@pytest.fixture(scope="module", params=["small", pytest.param("vgg16", marks=pytest.mark.slow)])
+def tuned(request, filmed, on_frames, image_network):
+    """The framework and its image network, which was trained with it, as that was before."""
     augmentation = [HorizontalFlip(), Brightness(limit=0.2)]
-    return on_frames(**options, augmentation=augmentation).fit(*filmed)
+    rate = {"small": 3e-3, "vgg16": 1e-5}[request.param]
+    options = {"fine_tune": "all", "fine_tune_learning_rate": rate, "augmentation": augmentation}
+    if request.param == "small":
+        return on_frames(ImageEmbedder(image_network()), **options).fit(*filmed), image_network()
+    framework = on_frames(**options).fit(*filmed)
+    return framework, open_keras("vgg16", None, framework.embedder_.seed_).model
 
 
-def test_fine_tuning_all_moves_every_layer_of_vgg16(tuned):
-    before = open_keras("vgg16", None, tuned.embedder_.seed_).model
-    after = tuned.embedder_.model
-    for layer in before.layers:
-        pairs = zip(layer.get_weights(), after.get_layer(layer.name).get_weights(), strict=True)
-        for old, new in pairs:
+def test_fine_tuning_all_moves_every_layer(tuned):
+    framework, before = tuned
+    after = framework.embedder_.model
+    for layer, trained in zip(before.layers, after.layers, strict=True):
+        for old, new in zip(layer.get_weights(), trained.get_weights(), strict=True):
             assert not np.array_equal(old, new), layer.name
 
 
 def test_fine_tuning_all_learns(tuned, filmed):
-    loss = tuned.history_["loss"]
+    framework, _ = tuned
+    loss = framework.history_["loss"]
     assert len(loss) == 6
     # The fusion alone would not get far at that rate.
     assert loss[-1] < loss[2] - 0.1
-    assert tuned.score(*filmed) > 0.6
+    assert framework.score(*filmed) > 0.6
 
 
 def test_frames_are_films_that_were_never_all_decoded(filmed):
@@ -75,16 +80,18 @@ def test_frames_are_films_that_were_never_all_decoded(filmed):
 
 def test_prediction_uses_the_image_network_that_was_trained(tuned, filmed):
     X, _ = filmed
-    network = tuned.build_deployable(image_size=32)
+    framework, _ = tuned
+    network = framework.build_deployable(image_size=32)
     frames = np.stack([np.asarray(item) for item in X["visual"]]).astype("float32")
     deployed = convert_to_numpy(network([X["audio"], frames]))
-    np.testing.assert_allclose(deployed, tuned.predict_proba(X), atol=1e-4)
+    np.testing.assert_allclose(deployed, framework.predict_proba(X), atol=1e-4)
 
 
 def test_a_pickle_predicts_the_same(tuned, filmed):
-    again = pickle.loads(pickle.dumps(tuned))
+    framework, _ = tuned
+    again = pickle.loads(pickle.dumps(framework))
     np.testing.assert_allclose(
-        again.predict_proba(filmed[0]), tuned.predict_proba(filmed[0]), atol=1e-6
+        again.predict_proba(filmed[0]), framework.predict_proba(filmed[0]), atol=1e-6
     )
 
 
@@ -96,9 +103,11 @@ def embedded(clips, embedder):
     return X
 
 
-def test_without_training_the_image_network_frames_are_but_another_way_in(filmed, on_frames):
+def test_without_training_the_image_network_frames_are_but_another_way_in(
+    filmed, on_frames, image_network
+):
     clips, y = filmed
-    embedder = ImageEmbedder("squeezenet11")
+    embedder = ImageEmbedder(image_network())
     X = embedded(clips, embedder)
     by_embeddings = on_frames().set_params(embedder=None).fit(X, y)
     parts = {name: FrozenEstimator(getattr(by_embeddings, f"{name}_")) for name in PARTS}
@@ -145,13 +154,21 @@ def tuned_visual(films, small_visual, image_network):
     ).fit(*films)
 
 
-def test_a_frozen_part_brings_the_image_network_that_was_trained(filmed, on_frames, tuned_visual):
-    X, y = filmed
-    expected = tuned_visual.predict_proba(X["visual"])
+@pytest.fixture(scope="module")
+def on_tuned_visual(filmed, on_frames, tuned_visual):
+    """The framework on that network and its image network, as they are."""
     framework = on_frames(epochs=1).set_params(
         embedder=FrozenEstimator(tuned_visual.embedder_), visual=FrozenEstimator(tuned_visual)
     )
-    framework.fit(X, y)
+    return framework.fit(*filmed)
+
+
+def test_a_frozen_part_brings_the_image_network_that_was_trained(
+    filmed, on_tuned_visual, tuned_visual
+):
+    X, y = filmed
+    framework = on_tuned_visual
+    expected = tuned_visual.predict_proba(X["visual"])
     assert framework.embedder_ is tuned_visual.embedder_
     embeddings = tuned_visual.embedder_.transform(X["visual"])
     with_embeddings = np.empty(12, [("audio", X.dtype["audio"]), ("visual", "f4", (5, 8))])
@@ -160,20 +177,17 @@ def test_a_frozen_part_brings_the_image_network_that_was_trained(filmed, on_fram
     alone.fit(with_embeddings, y)
     np.testing.assert_array_equal(alone.predict_proba(with_embeddings), framework.predict_proba(X))
     # What is trained in the last step is the framework's own.
-    framework.set_params(audio=FrozenEstimator(framework.audio_))
-    framework.set_params(fine_tune="all", fine_tune_learning_rate=1e-3).fit(X, y)
+    more = clone(framework).set_params(audio=FrozenEstimator(framework.audio_))
+    more.set_params(fine_tune="all", fine_tune_learning_rate=1e-3).fit(X, y)
     before = tuned_visual.embedder_.model.get_weights()
-    after = framework.embedder_.model.get_weights()
+    after = more.embedder_.model.get_weights()
     assert not any(np.array_equal(*pair) for pair in zip(before, after, strict=True))
     np.testing.assert_array_equal(tuned_visual.predict_proba(X["visual"]), expected)
 
 
-def test_what_is_usable_is_told_without_decoding(filmed, on_frames, tuned_visual):
-    X, y = filmed
-    framework = on_frames(epochs=1).set_params(
-        embedder=FrozenEstimator(tuned_visual.embedder_), visual=FrozenEstimator(tuned_visual)
-    )
-    framework.fit(X, y)
+def test_what_is_usable_is_told_without_decoding(filmed, on_tuned_visual):
+    X, _ = filmed
+    framework = on_tuned_visual
     lost = X[:3].copy()
     for row, path in enumerate(["gone.mp4", None, "gone.mp4"]):
         lost["visual"][row] = path and replace(X["visual"][row], path=path)

@@ -10,8 +10,9 @@ import numpy as np
 def live(*names):
     """Count the objects of these types, and of what derives from them."""
     gc.collect()
-    kinds = Counter(base.__name__ for o in gc.get_objects() for base in type(o).__mro__)
-    return [kinds[name] for name in names]
+    kinds = Counter(map(type, gc.get_objects()))
+    bases = {kind: {base.__name__ for base in kind.__mro__} for kind in kinds}
+    return [sum(n for kind, n in kinds.items() if name in bases[kind]) for name in names]
 
 
 class Features(np.ndarray):

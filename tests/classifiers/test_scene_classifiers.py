@@ -1,8 +1,6 @@
 """What the three classifiers promise, on clips."""
 
 import copy
-import subprocess
-import sys
 import warnings
 
 import joblib
@@ -112,13 +110,16 @@ def test_duration_may_differ_from_that_of_fit(fitted, name, seconds, make_featur
     assert fitted[name].predict_proba_segments(X).shape == (6, seconds, 3)
 
 
-def test_same_random_state_same_probabilities(build, features, fitted):
-    X, y, groups = features
-    name = {"AudioSceneClassifier": "audio", "VisualSceneClassifier": "visual"}.get(
-        type(build()).__name__, "both"
-    )
-    again = build().fit(X, y, groups=groups)
-    np.testing.assert_array_equal(again.predict_proba(X), fitted[name].predict_proba(X))
+def test_same_random_state_same_probabilities(features, fitted, fitted_again):
+    X, _, _ = features
+    again, _ = fitted_again
+    expected = fitted["both"]
+    for one, other in (
+        (again, expected),
+        (again.audio_, expected.audio_),
+        (again.visual_, expected.visual_),
+    ):
+        np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
 
 
 def test_another_random_state_another_network(features, fitted, small_visual):
@@ -140,18 +141,21 @@ def test_threads_give_the_same_weights(features, fitted, small_visual):
                 np.testing.assert_array_equal(one, other)
 
 
-def test_joblib_pickles_give_equal_probabilities_in_a_fresh_process(fitted, new_clips, tmp_path):
+def test_joblib_pickles_give_equal_probabilities_in_a_fresh_process(
+    fitted, new_clips, tmp_path, run_fresh
+):
     X, _, _ = new_clips
-    joblib.dump(fitted, tmp_path / "models.joblib")
+    joblib.dump({name: fitted[name] for name in NAMES}, tmp_path / "models.joblib")
     np.save(tmp_path / "X.npy", X)
     code = (
-        "import joblib, numpy\n"
+        "import joblib, numpy, warnings\n"
+        "warnings.simplefilter('error', UserWarning)\n"
         f"models = joblib.load(r'{tmp_path / 'models.joblib'}')\n"
         f"X = numpy.load(r'{tmp_path / 'X.npy'}')\n"
         "p = {name: model.predict_proba(X) for name, model in models.items()}\n"
         f"numpy.savez(r'{tmp_path / 'p.npz'}', **p)\n"
     )
-    subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", code], check=True)
+    run_fresh(code)
     with np.load(tmp_path / "p.npz") as there:
         for name in NAMES:
             np.testing.assert_array_equal(there[name], fitted[name].predict_proba(X))
@@ -164,6 +168,7 @@ def test_clone_is_unfitted_and_equal_in_parameters(build):
         copy.predict_proba_segments(None)
 
 
+@pytest.mark.slow
 def test_grouped_cross_validation_in_processes_equals_serial(features, small_visual):
     X, y, groups = features
     options = {"groups": groups, "cv": StratifiedGroupKFold(2), "return_estimator": True}
@@ -181,6 +186,7 @@ def test_grouped_cross_validation_in_processes_equals_serial(features, small_vis
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_grid_search_over_the_learning_rate(features, small_visual):
     X, y, groups = features
     fold = next(StratifiedGroupKFold(2).split(X, y, groups))
@@ -236,16 +242,19 @@ def test_class_weights_shift_the_decision(features, small_visual):
     assert shares[1] > shares[0] + 0.2
 
 
-def test_partial_fit_and_warm_start_go_on(build, features):
+def test_partial_fit_and_warm_start_go_on(features, small_framework):
     X, y, _ = features
-    classifier = build(validation_fraction=0, epochs=2).fit(X, y)
-    before = len(classifier.history_["loss"])
-    first = classifier.predict_proba(X)
-    classifier.partial_fit(X[:12], y[:12])
-    assert len(classifier.history_["loss"]) == before + 1
-    assert not np.allclose(classifier.predict_proba(X), first)
-    classifier.set_params(warm_start=True).fit(X, y)
-    assert len(classifier.history_["loss"]) == before + 1 + 2
+    framework = small_framework(validation_fraction=0, epochs=2)
+    framework.set_params(audio__epochs=2, visual__epochs=2).fit(X, y)
+    parts = framework.audio_, framework.visual_, framework
+    first = [part.predict_proba(X) for part in parts]
+    framework.partial_fit(X[:12], y[:12])
+    for part, before in zip(parts, first, strict=True):
+        assert len(part.history_["loss"]) == 2 + 1
+        assert not np.allclose(part.predict_proba(X), before)
+    framework.set_params(warm_start=True).fit(X, y)
+    for part in parts:
+        assert len(part.history_["loss"]) == 2 + 1 + 2
 
 
 def test_partial_fit_begins_with_the_classes_it_is_told(features, small_visual):
@@ -345,9 +354,10 @@ def test_frozen_subnetworks_keep_their_weights_and_fine_tuning_moves_them(
     assert len(tuned.history_["loss"]) == 4
 
 
-def test_rate_falls_along_half_a_cosine(features, build):
+def test_rate_falls_along_half_a_cosine(features, small_visual):
     X, y, groups = features
-    classifier = build(rate_schedule="cosine", epochs=4, validation_fraction=0, warm_start=True)
+    options = {"rate_schedule": "cosine", "epochs": 4, "validation_fraction": 0}
+    classifier = small_visual(**options, warm_start=True)
     classifier.fit(X, y, groups=groups)
     fall = classifier.learning_rate * (1 + np.cos(np.pi * np.arange(4) / 4)) / 2
     np.testing.assert_allclose(classifier.history_["learning_rate"], fall, rtol=1e-5)
@@ -367,9 +377,7 @@ def test_cosine_stops_by_validation_where_there_is_one(features, small_visual):
     np.testing.assert_allclose(classifier.history_["learning_rate"], fall, rtol=1e-5)
 
 
-@pytest.mark.parametrize("modality", ["audio", "visual"])
-def test_weight_0_is_the_same_as_absent(features, small_audio, small_visual, modality):
-    build = small_audio if modality == "audio" else small_visual
+def test_weight_0_is_the_same_as_absent(features, small_visual):
     X, y, groups = features
     weight = np.where(np.arange(36) // 3 % 4 == 1, 0.0, 1.0 + np.arange(36) % 2)
     wrong = np.where(weight == 0, np.roll(y, 1), y)
@@ -377,9 +385,9 @@ def test_weight_0_is_the_same_as_absent(features, small_audio, small_visual, mod
     for name in X.dtype.names:
         lost[name][weight == 0] = 1e6
     options = {"epochs": 2, "validation_fraction": 0.3, "class_weight": "balanced"}
-    weighted = build(**options).fit(lost, wrong, weight, groups=groups)
+    weighted = small_visual(**options).fit(lost, wrong, weight, groups=groups)
     there = weight > 0
-    without = build(**options).fit(X[there], y[there], weight[there], groups=groups[there])
+    without = small_visual(**options).fit(X[there], y[there], weight[there], groups=groups[there])
     assert weighted.history_ == without.history_
     np.testing.assert_array_equal(weighted.predict_proba(X), without.predict_proba(X))
 
