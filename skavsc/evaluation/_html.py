@@ -191,7 +191,7 @@ def _answer(report: SceneReport, summary: pd.DataFrame) -> list[str]:
     held_out = " held out of its training" if report.folds else ""
     sentences = [
         f"{percent(clips['accuracy'])} of {clips['n']:.0f} clips{held_out} are classified "
-        f"correctly (95 % interval {interval(low, high)} %, {source}). Guessing among "
+        f"correctly (95\u00a0% interval {interval(low, high)}\u00a0%, {source}). Guessing among "
         f"{len(report.classes)} classes has {percent(chance)}.",
     ]
     names = titles(summary)

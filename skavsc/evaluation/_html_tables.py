@@ -12,7 +12,8 @@ from skavsc.evaluation._scene_report import SceneReport
 
 
 def percent(value: float, digits: int = 1) -> str:
-    return "-" if pd.isna(value) else f"{100 * value:.{digits}f} %"
+    # The sign stays on the line of its number.
+    return "-" if pd.isna(value) else f"{100 * value:.{digits}f}\u00a0%"
 
 
 def interval(low: float, high: float, scale: float = 100, digits: int = 1) -> str:

@@ -96,7 +96,7 @@ def show(browser, page, width, colours="light"):
 def test_figures_and_texts_are_those_of_the_report(page, report):
     text = page.read_text(encoding="utf-8")
     clips = report.summary().loc["clips"]
-    assert f"{100 * clips['accuracy']:.1f} % of {len(report.y)} clips" in text
+    assert f"{100 * clips['accuracy']:.1f}\u00a0% of {len(report.y)} clips" in text
     assert f"{clips['macro_log_loss']:.3f}" in text
     for expected in ("video alone", "audio alone", "guessing", "By city", "1,234,567", "chance"):
         assert expected in text
