@@ -13,6 +13,7 @@ PACKAGE = HERE.parent / "skavsc"
 # Where public names live, from the recipes down.
 ROOMS = {
     "recipes": "Whole classifiers",
+    "streaming": "Prediction of many clips",
     "datasets": "Clip tables",
     "media": "Decoding",
     "audio": "Sound",
@@ -64,6 +65,8 @@ def public_names() -> dict[str, list[str]]:
         own = exported(stub) if stub.exists() else listed(base.with_suffix(".py"))
         own = sorted(own, key=str.lower)
         names[room] = [f"skavsc.{n}" if n in top else f"skavsc.{room}.{n}" for n in own]
+    if left_out := top - {name.rpartition(".")[2] for own in names.values() for name in own}:
+        raise ValueError(f"{sorted(left_out)} are exported by skavsc and in none of ROOMS")
     return names
 
 
