@@ -78,6 +78,8 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "download_all_examples": False,
     "show_memory": False,
+    # Its page needs scripts from the network.
+    "write_computation_times": False,
     "min_reported_time": 1e9,
     "plot_gallery": os.environ.get("SKAVSC_DOCS_GALLERY", "1") == "1",
 }
@@ -87,6 +89,8 @@ html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
 html_title = "skavsc"
+# Without it the theme complains, on a reader's first page, that it knows no mode.
+html_context = {"default_mode": "auto"}
 html_css_files = ["skavsc.css"]
 html_theme_options = {
     "show_nav_level": 2,
