@@ -109,9 +109,14 @@ def network_state(network: Any) -> dict[str, Any]:
     ModelFileError
         If it has layers that are not known to be safe.
     """
-    config = json.dumps(keras.saving.serialize_keras_object(network))
+    described = json.loads(json.dumps(keras.saving.serialize_keras_object(network)))
+    for item in _dicts(described):
+        # scikeras registers the class of any network that is pickled or copied, in no package.
+        if "class_name" in item and item.get("registered_name") == f">{item['class_name']}":
+            item["registered_name"] = item["class_name"]
+    _check_objects(described)
+    config = json.dumps(described)
     compiled = json.dumps(network.get_compile_config())
-    _check_objects(json.loads(config))
     _check_objects(json.loads(compiled))
     optimizer = network.optimizer
     return {
