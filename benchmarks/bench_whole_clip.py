@@ -3,7 +3,7 @@
 The usual way is that of the published code: ``gammatone.gtgram`` on left, right and difference,
 OpenCV's grab and retrieve loop, and Keras ``predict`` of VGG16 with average pooling. Both sides run
 in turn, round after round, in one process; the figure is the median of the rounds' ratios. Run it
-as ``python benchmarks/bench_whole_clip.py [--rounds 5] [--runtime auto]``.
+as ``python benchmarks/bench_whole_clip.py [--rounds 5] [--runtime auto] [--precision auto]``.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--runtime", default="auto")
+    parser.add_argument("--precision", default="float32")
     options = parser.parse_args()
     warnings.simplefilter("ignore", UntrainedWeightsWarning)
     with tempfile.TemporaryDirectory() as folder:
@@ -51,7 +52,7 @@ def main() -> None:
         soundfile.write(sound_path, soxr.resample(scene().T, 44_100, 48_000), 48_000, "PCM_24")
         write_clip(picture_path, moving_texture(np.random.default_rng(0)), 30, quality=20)
         clip = pd.DataFrame({"audio": [str(sound_path)], "video": [str(picture_path)]})
-        embedder = VGGPlacesEmbedder(None, runtime=options.runtime)
+        embedder = VGGPlacesEmbedder(None, runtime=options.runtime, precision=options.precision)
         picture = Pipeline([("frames", VideoFrameSampler()), ("embedding", embedder)])
         features = ModalityUnion([("audio", GammatoneMelTransformer()), ("visual", picture)])
         # Both sides warm: kernels compiled, networks open and traced.
@@ -68,7 +69,10 @@ def main() -> None:
             options.rounds,
         )
     deviation = np.abs(ours - theirs).max() / np.abs(theirs).max()
-    print(f"usual way {usual:.2f} s, skavsc with {fitted.runtime_} {own:.2f} s, {ratio}")
+    print(
+        f"usual way {usual:.2f} s, skavsc with {fitted.runtime_} in {fitted.precision_} "
+        f"{own:.2f} s, {ratio}"
+    )
     print(f"largest deviation of the embeddings, of the largest value: {deviation:.1e}")
 
 
