@@ -38,7 +38,8 @@ def complexity_report(estimator: Any, X: Any = None, *, n_repeats: int = 3) -> p
 
         * ``parameters``: of the networks (those of batch normalisation's statistics included) and
           of linear models, scalers and the like; 0 for what learns nothing, and for frozen
-          networks in ``.onnx`` and ``.tflite`` files, which are not counted;
+          networks in ``.onnx`` and ``.tflite`` files and classifiers that were loaded with
+          ``runtime="onnxruntime"``, which are not counted;
         * ``trainable_parameters``: those of them that training changes;
         * ``multiply_accumulates``: for one segment of a network, for one row of a linear model; of
           convolutions, dense and recurrent layers; NaN where it is not known;
@@ -119,7 +120,11 @@ def _own_row(estimator: Any) -> dict[str, float] | None:
     if _is_network(estimator):
         return _network_row(estimator)
     if hasattr(estimator, "keras_classifier_"):
-        return _network_row(estimator.keras_classifier_.model_)
+        segments = estimator.keras_classifier_
+        if hasattr(segments, "model_"):
+            return _network_row(segments.model_)
+        # Loaded as an ONNX model alone.
+        return _row(0, 0, np.nan, len(segments.graph))
     if isinstance(estimator, ImageEmbedder):
         network = getattr(estimator.open_network().network, "model", None)
         if not _is_network(network):

@@ -1,5 +1,7 @@
 """The published sizes, known numbers of operations, and the parts of pipelines and fusions."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -11,7 +13,14 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skavsc import LateFusionClassifier, ModalityUnion
 from skavsc.evaluation import complexity_report
-from skavsc.networks import audio_network, fusion_network, vgg16_base, visual_network
+from skavsc.networks import (
+    audio_network,
+    fusion_network,
+    onnx_model,
+    vgg16_base,
+    visual_network,
+)
+from skavsc.training import SegmentOnnxClassifier
 
 # What one segment takes: the three blocks of the audio network, by their kernels.
 BLOCK1 = 64 * 50 * (9 * 3 * 32 + 9 * 32 * 32 + 3 * 32 + 32) + 2 * 32 * 16
@@ -93,3 +102,11 @@ def test_branches_of_a_fusion(drawn):
     ]
     assert table.loc["modalityunion__visual", "parameters"] == 0
     assert table.loc["whole", "parameters"] == 15 + 18 + 18
+
+
+def test_a_classifier_that_was_loaded_as_an_onnx_model():
+    graph = onnx_model(audio_network(2, input_shape=(16, 50, 1), filters=(4, 4, 4)))
+    classifier = SimpleNamespace(keras_classifier_=SegmentOnnxClassifier(graph, history={}))
+    row = complexity_report(classifier).loc["whole"]
+    assert (row["parameters"], row["bytes"]) == (0, len(graph))
+    assert np.isnan(row["multiply_accumulates"])
