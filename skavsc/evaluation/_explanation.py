@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from skavsc._sklearn_compat import _num_samples
 from skavsc.evaluation._cross_validation import check_modalities, final_classifier, without_modality
 from skavsc.networks import AUDIO_TAP, VISUAL_TAP
+from skavsc.training import gradients_of
 
 _TAPS = {"audio": AUDIO_TAP, "visual": VISUAL_TAP}
 
@@ -177,7 +178,7 @@ def _explainer(
             # The softmax does not change where all scores rise alike: what counts is the margin.
             return keras.ops.sum((logits - keras.ops.mean(logits, axis=-1, keepdims=True)) * wanted)
 
-        gradients = _gradients(score, outputs)
+        gradients = gradients_of(score, outputs)
         found = []
         for given, output, gradient in zip(batch, outputs, gradients, strict=True):
             activation = keras.ops.convert_to_numpy(output)
@@ -188,28 +189,6 @@ def _explainer(
         return found
 
     return explain
-
-
-def _gradients(function: Callable[[list[Any]], Any], values: list[Any]) -> list[NDArray[Any]]:
-    """Return the gradient of a function, for which Keras has no name of its own."""
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        with tf.GradientTape() as tape:
-            tape.watch(values)
-            outcome = function(values)
-        gradients = tape.gradient(outcome, values)
-    elif backend == "jax":
-        import jax
-
-        gradients = jax.grad(function)(values)
-    else:
-        import torch
-
-        leaves = [value.detach().requires_grad_() for value in values]
-        gradients = torch.autograd.grad(function(leaves), leaves)
-    return [np.asarray(keras.ops.convert_to_numpy(gradient)) for gradient in gradients]
 
 
 def _stretched(maps: NDArray[Any], length: int) -> NDArray[Any]:

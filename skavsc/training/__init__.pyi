@@ -1,4 +1,5 @@
 from . import augmentation as augmentation
+from ._backend import gradients_of as gradients_of
 from ._fine_tuning import Backbone as Backbone
 from ._fine_tuning import FineTuning as FineTuning
 from ._fine_tuning import copied as copied

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 # Settings and seeds are of the process: two networks built or trained at once in threads would
 # draw from each other's.
@@ -73,3 +76,48 @@ def without_retracing_warning() -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(is_other)
+
+
+def gradients_of(
+    function: Callable[[list[Any]], Any], values: list[Any]
+) -> list[NDArray[np.float32]]:
+    """Compute the gradient of a function, for which Keras has no name of its own.
+
+    Parameters
+    ----------
+    function : callable
+        From tensors of Keras's backend to a scalar one.
+    values : list of tensors
+        Where the gradient is computed.
+
+    Returns
+    -------
+    list of ndarray
+        The derivative with respect to each value, of its shape.
+
+    Examples
+    --------
+    >>> import keras
+    >>> from skavsc.training import gradients_of
+    >>> value = keras.ops.convert_to_tensor([1.0, 3.0])
+    >>> gradients_of(lambda values: keras.ops.sum(values[0] ** 2), [value])
+    [array([2., 6.], dtype=float32)]
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            outcome = function(values)
+        gradients = tape.gradient(outcome, values)
+    elif backend == "jax":
+        import jax
+
+        gradients = jax.grad(function)(values)
+    else:
+        import torch
+
+        leaves = [value.detach().requires_grad_() for value in values]
+        gradients = torch.autograd.grad(function(leaves), leaves)
+    return [np.asarray(keras.ops.convert_to_numpy(gradient)) for gradient in gradients]
