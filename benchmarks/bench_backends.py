@@ -2,8 +2,8 @@
 
 ``python benchmarks/bench_backends.py --backends tensorflow jax torch=/venv/bin/python`` starts a
 process for each backend, by the given interpreter or this one, which train the same network by
-turns: bare Keras ``fit`` of batches at hand. A ratio, against TensorFlow in float32 with as many
-threads, is the median over the turns.
+turns: Keras ``train_on_batch`` of a batch at hand. A ratio, against TensorFlow in float32 with as
+many threads, is the median over the turns.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from skavsc.media import read_frames, write_clip
 from skavsc.networks import vgg16_base
 from skavsc.pretrained import installed_runtimes, open_keras
 from skavsc.visual import VGGPlacesEmbedder
-from skavsc.visual._inputs import preprocess
+from skavsc.visual._image_network import preprocess
 
 FPS, SECONDS, SIZE = 5, 10, 224
 

@@ -28,7 +28,7 @@ from skavsc.exceptions import UntrainedWeightsWarning
 from skavsc.media import write_clip
 from skavsc.networks import vgg16_base
 from skavsc.pretrained import open_keras
-from skavsc.visual._inputs import preprocess
+from skavsc.visual._image_network import preprocess
 
 
 def usual_way(network: Any, sound_path: Path, picture_path: Path) -> np.ndarray:
