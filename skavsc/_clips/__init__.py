@@ -11,6 +11,7 @@ from skavsc._clips._validation import (
     clip_sources,
     format_rows,
     is_missing,
+    training_record,
 )
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "map_clips",
     "rate_of",
     "run_ahead",
+    "training_record",
     "with_rate",
 ]

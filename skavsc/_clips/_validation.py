@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections.abc import Iterable, Mapping, Set
 from typing import Any
@@ -221,3 +222,24 @@ def check_groups(groups: Any, n_clips: int) -> NDArray[Any] | None:
     if groups is None:
         return None
     return _checked_column(groups, "groups", "value", n_clips)
+
+
+def training_record(n_clips: int, groups: NDArray[Any] | None) -> dict[str, Any]:
+    """Return what a model file says of the training of an estimator.
+
+    Parameters
+    ----------
+    n_clips : int
+        Number of clips that it was trained on, those held out included.
+    groups : ndarray of shape (n_clips,) or None
+        Their recording locations.
+
+    Returns
+    -------
+    dict
+        ``clips``, ``locations`` where they are known, and ``date``.
+    """
+    record: dict[str, Any] = {"clips": n_clips}
+    if groups is not None:
+        record["locations"] = len(np.unique(groups))
+    return {**record, "date": datetime.datetime.now(datetime.UTC).date().isoformat()}

@@ -18,13 +18,23 @@ from skavsc._sklearn_compat import DocLinkMixin, HasMethods, Interval, StrOption
 from skavsc.audio._sound_windows import SoundEmbedding, SoundWindows, embeddings
 from skavsc.audio._transformer import _sources
 from skavsc.exceptions import ModelError
-from skavsc.pretrained import FrozenNetwork, describe, find_model, labels_of, open_file, open_keras
+from skavsc.pretrained import (
+    CarriesFiles,
+    FrozenNetwork,
+    describe,
+    find_model,
+    labels_of,
+    open_file,
+    open_keras,
+)
 
 # Raised whenever the same sound and network give other embeddings.
 _VERSION = 1
 
 
-class AudioEmbedder(DocLinkMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class AudioEmbedder(
+    CarriesFiles, DocLinkMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Embed sound by a frozen pretrained network.
 
     Sound is mixed to mono and cut into windows, one at each step of ``hop`` seconds, and the

@@ -13,7 +13,7 @@ from sklearn.base import ClassifierMixin, clone
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skavsc._clips import check_groups, check_labels
+from skavsc._clips import check_groups, check_labels, training_record
 from skavsc._sklearn_compat import Interval, StrOptions, _fit_context
 from skavsc.classifiers._augmented import AugmentedEstimator
 from skavsc.classifiers._checks import (
@@ -139,6 +139,7 @@ class SceneClassifier(ClassifierMixin, NetworkRunner, AugmentedEstimator, metacl
         training_set = TrainingSet(train, validation, classes, seed)
         self._check_augmentation(features)
         self._train(training_set, going_on=self.warm_start)
+        self._trained_on = training_record(len(rows), None if groups is None else groups[rows])
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
@@ -197,6 +198,8 @@ class SceneClassifier(ClassifierMixin, NetworkRunner, AugmentedEstimator, metacl
         train = LabelledClips(features, y, weights, rows)
         self._check_augmentation(features)
         self._train(TrainingSet(train, None, classes, self._seed()), going_on=True, epochs=1)
+        # How many of the clips are those of other calls is not known.
+        self.__dict__.pop("_trained_on", None)
         return self
 
     def usable_clips(self, X: Any) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.utils import Bunch
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
-from skavsc._clips import check_groups, check_labels
+from skavsc._clips import check_groups, check_labels, training_record
 from skavsc._sklearn_compat import (
     HasMethods,
     StrOptions,
@@ -329,6 +329,7 @@ class LateFusionClassifier(BaseFusion):
         self.modality_importances_ = self._meta.importances
         self.final_estimators_ = self._meta.by_name()
         self.final_estimator_ = self.final_estimators_.get(tuple(names))
+        self._trained_on = training_record(len(kept), groups)
         return self
 
     def get_metadata_routing(self) -> MetadataRouter:

@@ -244,11 +244,10 @@ def _gru_node(graph: Graph, x: Tensor, cells: list[Any], direction: str, after: 
 
 @_writes("GRU")
 def _gru(graph: Graph, layer: Any, config: Any, x: Tensor) -> Tensor:
-    direction = "reverse" if config["go_backwards"] else "forward"
-    # Keras leaves the last step first.
+    # Backwards, Keras leaves the last step first; within a Bidirectional it does not.
     _require(config, go_backwards=False)
     cell = _gru_arrays(config, weights_of(layer))
-    return _gru_node(graph, x, [cell], direction, config["reset_after"])
+    return _gru_node(graph, x, [cell], "forward", config["reset_after"])
 
 
 @_writes("Bidirectional")

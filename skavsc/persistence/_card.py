@@ -9,7 +9,7 @@ from typing import Any
 
 from skavsc.exceptions import ModelFileError
 from skavsc.persistence._archive import Archive, read_file
-from skavsc.persistence._model_file import check_description
+from skavsc.persistence._description import check_description
 
 
 class ModelCard:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
-import importlib.metadata
 import os
-import platform
-import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,24 +14,11 @@ import numpy as np
 import skops.io
 
 from skavsc.exceptions import ModelFileError, ModelVersionWarning
-from skavsc.persistence._archive import FORMAT, Archive, build, read_file, write_atomically
+from skavsc.persistence._archive import Archive, build, read_file, write_atomically
+from skavsc.persistence._description import check_description, describe, versions
 from skavsc.persistence._networks import needed_files, restore_files
 from skavsc.persistence._onnx import without_keras
 from skavsc.persistence._trust import check_shapes, check_trees, check_types, objects
-
-# Modules of the packages whose versions may change what an estimator computes.
-_PACKAGES = {
-    "cv2": "opencv-python-headless",
-    "keras": "keras",
-    "librosa": "librosa",
-    "numpy": "numpy",
-    "onnxruntime": "onnxruntime",
-    "scipy": "scipy",
-    "skavsc": "skavsc",
-    "sklearn": "scikit-learn",
-    "skops": "skops",
-    "tensorflow": "tensorflow",
-}
 
 # What the self-test calls: the first that an estimator has.
 _METHODS = ("predict_proba", "decision_function", "predict", "transform")
@@ -66,7 +49,9 @@ def save(
         predicts, and `load` with ``verify=True`` predicts them again.
     training : dict, default=None
         What the model card says of the training: numbers, strings, and lists and dicts of them,
-        such as ``{"clips": 120, "locations": 30, "metrics": {"accuracy": 0.9}}``.
+        such as ``{"data": "TAU 2021", "metrics": {"accuracy": 0.9}}``. ``clips``, ``locations``
+        and ``date`` are those of the fit, unless given here, where a classifier or fusion of this
+        package knows them.
     include_weights : bool, default=True
         Whether the files of frozen networks are stored too, each once. Otherwise they are
         described by name, sha256 and address, and `load` takes a folder of them.
@@ -142,7 +127,7 @@ def save(
         raise
     except (TypeError, ValueError, RecursionError) as error:
         raise ModelFileError(f"{type(estimator).__name__} cannot be stored: {error}") from error
-    description = _describe(estimator, training, [file for _, file in files.values()])
+    description = describe(estimator, training, [file for _, file in files.values()])
     description["self_test"] = sample is not None
     weights = {digest: where for digest, (where, _) in files.items()} if include_weights else {}
     try:
@@ -274,33 +259,6 @@ def _restore(archive: Archive, trusted: list[str | type]) -> dict[str, Any]:
     return content
 
 
-def check_description(description: dict[str, Any]) -> None:
-    """Raise unless a description has the parts that are read."""
-    parts = {
-        "created": str,
-        "estimator": str,
-        "expected_input": list,
-        "format": int,
-        "labels": list,
-        "self_test": bool,
-        "training": dict,
-        "versions": dict,
-        "weights": list,
-    }
-    for name, kind in parts.items():
-        if type(description.get(name)) is not kind:
-            raise ModelFileError(f"skavsc.json has no {name!r} of type {kind.__name__}")
-    texts = {"parameter", "value", "name", "sha256"}
-    for file in description["weights"]:
-        whole = isinstance(file, dict) and all(isinstance(file.get(part), str) for part in texts)
-        if (
-            not whole
-            or not {"size", "address", "licence"} <= set(file)
-            or not isinstance(file.get("network", 0), str | None)
-        ):
-            raise ModelFileError("skavsc.json describes weights incompletely")
-
-
 def _self_test(estimator: Any, sample: Any) -> dict[str, Any] | None:
     if sample is None:
         return None
@@ -335,57 +293,8 @@ def _verify(estimator: Any, test: Any) -> None:
         )
 
 
-def _describe(
-    estimator: Any, training: dict[str, Any] | None, weights: list[dict[str, Any]]
-) -> dict[str, Any]:
-    inputs = [
-        {
-            "modality": "audio" if "sample_rate" in vars(item) else "visual",
-            **{
-                name: vars(item)[name]
-                for name in ("sample_rate", "duration", "fps")
-                if isinstance(vars(item).get(name), int | float)
-            },
-        }
-        for item in objects(estimator)
-        if type(item).__module__.startswith(("skavsc.audio", "skavsc.visual"))
-    ]
-    distinct = [item for number, item in enumerate(inputs) if item not in inputs[:number]]
-    features = getattr(estimator, "n_features_in_", None)
-    if not distinct and features is not None:
-        distinct = [{"n_features": int(features)}]
-    return {
-        "format": FORMAT,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "estimator": _outline(estimator),
-        "labels": np.asarray(getattr(estimator, "classes_", [])).tolist(),
-        "expected_input": distinct,
-        "training": training or {},
-        "versions": _versions(),
-        "weights": weights,
-    }
-
-
-def _outline(estimator: Any) -> str:
-    steps = getattr(estimator, "steps", None)
-    if steps is None:
-        return type(estimator).__name__
-    return " > ".join(_outline(step) for _, step in steps)
-
-
-def _versions() -> dict[str, str]:
-    loaded = {name: package for name, package in _PACKAGES.items() if name in sys.modules}
-    versions = {"python": platform.python_version()}
-    for package in loaded.values():
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue  # opencv-python in place of opencv-python-headless, for instance
-    return versions
-
-
 def _warn_of_versions(path: Path, stored: dict[str, Any]) -> None:
-    here = _versions()
+    here = versions()
     differing = [
         f"{package} {version} (here {here[package]})"
         for package, version in stored.items()

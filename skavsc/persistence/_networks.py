@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from skavsc.exceptions import ModelFileError, WeightsNotFoundError
-from skavsc.persistence._archive import Archive, write_atomically
+from skavsc.persistence._archive import Archive
 from skavsc.persistence._trust import objects
 from skavsc.pretrained import (
-    ARCHITECTURES,
     REGISTRY,
-    cache_folder,
-    find_model,
-    find_weights,
+    CarriesFiles,
+    file_references,
+    file_suffix,
+    kept_file,
+    referenced_file,
     sha256_of,
 )
-
-_SUFFIXES = (".weights.h5", ".h5", ".npz", ".keras", ".onnx", ".tflite")
 
 
 def needed_files(estimator: Any) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -38,14 +37,7 @@ def needed_files(estimator: Any) -> Iterator[tuple[Path, dict[str, Any]]]:
         Its name, sha256, size, address and licence, and the parameter that names it.
     """
     for network, parameter, value in _references(estimator):
-        if network is None:
-            path = Path(value).expanduser()
-        elif network in ARCHITECTURES:
-            path = find_weights(network, value)
-        else:
-            path = Path(find_model(network, value or None).model)
-        if not path.is_file():
-            raise WeightsNotFoundError(f"{parameter}={value!r} is no file")
+        path = referenced_file(network, parameter, value)
         published = REGISTRY.get(f"{network}-{value}" if value else str(network))
         file = published.files[0] if published is not None and published.files else None
         _suffix(path.name)
@@ -97,10 +89,7 @@ def _restored(
 ) -> Path:
     digest, suffix = file["sha256"], _suffix(file["name"])
     if f"weights/{digest}" in archive.names:
-        path = cache_folder("model_files") / f"{digest}{suffix}"
-        if not (path.is_file() and sha256_of(path) == digest):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, archive.read(f"weights/{digest}"))
+        path = kept_file(digest, suffix, archive.read(f"weights/{digest}"))
         if sha256_of(path) != digest:
             raise ModelFileError(f"the weights {file['name']!r} are not those that are described")
         return path
@@ -122,32 +111,12 @@ def _references(estimator: Any) -> Iterator[tuple[str | None, str, str]]:
 
 
 def _references_of(item: Any) -> Iterator[tuple[str | None, str, str]]:
-    """Iterate over (network, parameter, value) of the parameters that name files.
-
-    The network is None where the parameter is the path of a whole network. The value is empty
-    where the file is the published one of the network.
-    """
-    if not (type(item).__module__.startswith("skavsc.") and hasattr(item, "digest_")):
-        return
-    if not hasattr(item, "model"):
-        return
-    model, weights = os.fspath(item.model), item.weights
-    published = REGISTRY.get(model)
-    if published is not None and published.architecture is not None:
-        own = model.removeprefix(f"{published.architecture}-")
-        yield published.architecture, "weights", os.fspath(weights or own)
-    elif published is not None:
-        yield model, "weights", os.fspath(weights or "")
-    else:
-        if model not in ARCHITECTURES:
-            yield None, "model", model
-        if weights is not None:
-            network = model if model in ARCHITECTURES else None
-            yield network, "weights", os.fspath(weights)
+    if isinstance(item, CarriesFiles) and hasattr(item, "digest_"):
+        yield from file_references(item)
 
 
 def _suffix(name: str) -> str:
-    for suffix in _SUFFIXES:
-        if name.endswith(suffix):
-            return suffix
-    raise ModelFileError(f"{name!r} is no file of weights: it ends in none of {_SUFFIXES}")
+    try:
+        return file_suffix(name)
+    except ValueError as error:
+        raise ModelFileError(str(error)) from error

@@ -1,3 +1,8 @@
+from ._carried import CarriesFiles as CarriesFiles
+from ._carried import file_references as file_references
+from ._carried import file_suffix as file_suffix
+from ._carried import kept_file as kept_file
+from ._carried import referenced_file as referenced_file
 from ._download import cache_folder as cache_folder
 from ._download import fetch as fetch
 from ._download import find_weights as find_weights

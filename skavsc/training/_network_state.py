@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
+from keras.src.backend.common import global_state
 
 from skavsc.exceptions import ModelFileError
 
@@ -148,10 +150,9 @@ def network_from_state(state: dict[str, Any]) -> Any:
     config, compiled = json.loads(state["config"]), json.loads(state["compiled"])
     _check_objects(config)
     _check_objects(compiled)
-    largest = max((max(weight.shape, default=0) for weight in state["weights"]), default=0)
-    _check_sizes(config, largest)
     # It is compiled below, once its weights are there.
     config.pop("compile_config", None)
+    _check_shapes(config, [weight.shape for weight in state["weights"]])
     network = keras.saving.deserialize_keras_object(config, safe_mode=True)
     network.set_weights(state["weights"])
     network.compile_from_config(compiled)
@@ -190,11 +191,22 @@ def _check_objects(config: Any) -> None:
             )
 
 
-def _check_sizes(config: Any, largest: int) -> None:
-    """Raise if layers are wider than the stored arrays, before any are made."""
-    for item in _dicts(config):
-        for name in ("units", "filters"):
-            if isinstance(item.get(name), int) and item[name] > largest:
-                raise ModelFileError(
-                    f"a layer has {name}={item[name]}, and no stored array an axis of that length"
-                )
+def _check_shapes(config: Any, shapes: list[tuple[int, ...]]) -> None:
+    """Raise unless a network has weights of the stored shapes, before memory is given to any.
+
+    Two widths of 100,000, each that of a stored array, would make a kernel of 40 GB.
+    """
+    # Variables that are made in this scope have a shape and no value, and are told of to others
+    # that they wait for one.
+    waiting = list(global_state.get_global_attribute("uninitialized_variables") or ())
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            # A copy: Keras takes out of it what it has used.
+            network = keras.saving.deserialize_keras_object(copy.deepcopy(config), safe_mode=True)
+            declared = [tuple(weight.shape) for weight in network.weights]
+    finally:
+        global_state.set_global_attribute("uninitialized_variables", waiting)
+    if declared != shapes:
+        raise ModelFileError(
+            f"the layers have weights of the shapes {declared}, the stored arrays {shapes}"
+        )

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from skavsc._clips import ClipCache, map_clips, with_rate
 from skavsc._sklearn_compat import DocLinkMixin, HasMethods, Interval, StrOptions, _fit_context
 from skavsc.exceptions import ModelError, UntrainedWeightsWarning, WeightsError
-from skavsc.pretrained import ARCHITECTURES, PRECISIONS, published_names
+from skavsc.pretrained import ARCHITECTURES, PRECISIONS, CarriesFiles, published_names
 from skavsc.visual._frames import ClipFrames
 from skavsc.visual._image_network import ImageNetwork
 from skavsc.visual._inputs import Clip, decode, frame_sources
@@ -28,6 +28,7 @@ _VERSION = 1
 
 
 class ImageEmbedder(
+    CarriesFiles,
     DocLinkMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
@@ -108,8 +109,9 @@ class ImageEmbedder(
 
     Notes
     -----
-    Decoding runs in threads ahead of the network. A pickle holds no network: it is built again
-    from its weights on first use in a process, and must give the checksum of ``fit``.
+    Decoding runs in threads ahead of the network. A pickle of a fitted embedder carries the files
+    that it names, for machines that lack them. The network is built from them on first use in a
+    process, and must give the checksum of ``fit``.
 
     Examples
     --------

@@ -6,12 +6,14 @@ import warnings
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skavsc
+from skavsc.media import write_clip
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +39,31 @@ def good_file(features, labels, tmp_path_factory):
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(features, labels)
     skavsc.save(model, path, sample=features[:1])
     return path.read_bytes()
+
+
+@pytest.fixture(scope="session")
+def table(tmp_path_factory):
+    """Six clips of one second with sound and picture."""
+    folder = tmp_path_factory.mktemp("clips")
+    rng = np.random.default_rng(0)
+    rows = []
+    for number, label in enumerate(["park", "tram"] * 3):
+        level = 0.02 if label == "park" else 0.3
+        sound = level * rng.uniform(-1, 1, (1, 16_000))
+        frames = rng.integers(0, 128 if label == "park" else 256, (25, 16, 16, 3), dtype=np.uint8)
+        path = write_clip(folder / f"{number}.mkv", frames, 25, sound=sound, rate=16_000)
+        rows.append({"audio": str(path), "video": str(path)})
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="session")
+def image_network(tmp_path_factory):
+    import keras
+
+    network = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(6, 3, strides=2)])
+    path = tmp_path_factory.mktemp("networks") / "images.onnx"
+    skavsc.to_onnx(network, path)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -123,7 +123,8 @@ def test_equal_to_keras(kind):
 @pytest.mark.slow
 def test_published_networks_are_equal_to_keras():
     whole = with_backbone(fusion_network(visual=visual_network(backbone=None)), vgg16_base())
-    for network in (whole, transformer_network()):
+    mobile = keras.applications.MobileNetV2((64, 64, 3), include_top=False, weights=None)
+    for network in (whole, transformer_network(), mobile):
         drawn(network)
         check_equal(network, onnx_model(network), examples(network, 2))
 

@@ -5,7 +5,6 @@ import sys
 
 import numpy as np
 import onnx
-import pandas as pd
 import pytest
 from onnx import helper
 from sklearn.calibration import CalibratedClassifierCV
@@ -17,10 +16,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 import skavsc
 from skavsc.classifiers import SECRNNClassifier
 from skavsc.exceptions import ModelFileError
-from skavsc.media import write_clip
 from skavsc.training._onnx_classifier import check_graph
 
-LABELS = ["park", "tram"] * 3
+LABELS = ["park", "tram"] * 3  # of the clips in the table
 
 # Named in a traceback where a module of ours asks for them.
 BLOCKER = """
@@ -33,31 +31,6 @@ class Blocker:
 
 sys.meta_path.insert(0, Blocker())
 """
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    """Six clips of one second with sound and picture."""
-    folder = tmp_path_factory.mktemp("clips")
-    rng = np.random.default_rng(0)
-    rows = []
-    for number, label in enumerate(LABELS):
-        level = 0.02 if label == "park" else 0.3
-        sound = level * rng.uniform(-1, 1, (1, 16_000))
-        frames = rng.integers(0, 128 if label == "park" else 256, (25, 16, 16, 3), dtype=np.uint8)
-        path = write_clip(folder / f"{number}.mkv", frames, 25, sound=sound, rate=16_000)
-        rows.append({"audio": str(path), "video": str(path)})
-    return pd.DataFrame(rows)
-
-
-@pytest.fixture(scope="module")
-def image_network(tmp_path_factory):
-    import keras
-
-    network = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(6, 3, strides=2)])
-    path = tmp_path_factory.mktemp("networks") / "images.onnx"
-    skavsc.to_onnx(network, path)
-    return path
 
 
 @pytest.fixture(scope="module")
