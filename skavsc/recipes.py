@@ -241,7 +241,8 @@ def make_scene_classifier(
         Number of clips, and of fits, that are processed at the same time, as in joblib; None is 1.
     on_error : {"raise", "missing"}, default="raise"
         What to do with a file that cannot be read: raise its MediaError, or take it for missing
-        and warn.
+        and warn. With both modalities and ``"missing"``, a clip of which nothing can be read is
+        left out of `fit`, and is predicted by the class frequencies.
     random_state : int, default=None
         Seed of inner folds and networks.
     verbose : bool or int, default=0
@@ -296,7 +297,7 @@ def make_scene_classifier(
     return Pipeline(
         [
             ("features", features),
-            ("classifier", _classifier(recipe, chosen, C, n_jobs, random_state, verbose)),
+            ("classifier", _classifier(recipe, chosen, C, n_jobs, on_error, random_state, verbose)),
         ]
     )
 
@@ -306,6 +307,7 @@ def _classifier(
     modalities: tuple[str, ...],
     C: float | None,
     n_jobs: int | None,
+    on_error: str,
     random_state: int | None,
     verbose: int | bool,
 ) -> Any:
@@ -321,6 +323,8 @@ def _classifier(
     return LateFusionClassifier(
         [(name, branch) for name in modalities],
         cv=LocationFolds(5, random_state=random_state),
+        # A broken file often has neither sound nor picture.
+        missing="prior" if on_error == "missing" else "raise",
         n_jobs=n_jobs,
     )
 

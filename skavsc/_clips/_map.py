@@ -96,6 +96,7 @@ class Extraction:
 
     def _failed(self, task: Task, error: MediaError) -> Outcome:
         if self.on_error == "raise":
+            error.add_note("Set on_error='missing' to go on without the files that cannot be read.")
             raise error
         return Outcome(task.row, None, error)
 

@@ -148,6 +148,7 @@ def prepare(
             modalities, features, pipeline = found, features[found[0]], build(found)
             # Nothing is left to learn in it: features do not depend on other clips.
             pipeline[:-1].fit(clips.X.iloc[:1])
+    _say_if_short(features, duration)
     return Prepared(
         pipeline,
         modalities,
@@ -158,6 +159,20 @@ def prepare(
         choice.recipe,
         clips.get("cv"),
     )
+
+
+def _say_if_short(features: NDArray[Any], duration: float) -> None:
+    """Say if most clips are shorter than what a model will take for a clip."""
+    names = features.dtype.names
+    fields = [features] if names is None else [features[name] for name in names]
+    # What lies behind the end of a clip is NaN.
+    there = np.max([(~np.isnan(f)).reshape(len(f), -1).mean(axis=1) for f in fields], axis=0)
+    if there.any() and (typical := np.median(there[there > 0])) < 0.9:
+        say(
+            f"Most clips are about {typical * duration:.1f} s long, and --duration is {duration:g}: "
+            f"timelines will be judged in windows of {duration:g} s; give --duration "
+            f"{typical * duration:.1f} for shorter ones"
+        )
 
 
 def _cross_validated(prepared: Prepared, folds: int | None) -> SceneReport:
