@@ -169,7 +169,7 @@ def _say_if_short(features: NDArray[Any], duration: float) -> None:
     there = np.max([(~np.isnan(f)).reshape(len(f), -1).mean(axis=1) for f in fields], axis=0)
     if there.any() and (typical := np.median(there[there > 0])) < 0.9:
         say(
-            f"Most clips are about {typical * duration:.1f} s long, and --duration is {duration:g}: "
+            f"Most clips have about {typical * duration:.1f} s, and --duration is {duration:g}: "
             f"timelines will be judged in windows of {duration:g} s; give --duration "
             f"{typical * duration:.1f} for shorter ones"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import stat
 import time
@@ -29,6 +30,24 @@ class NoTrackError(UnusableError):
     """The track that is to be read is not in the file."""
 
     error_type = MissingTrackError
+
+
+def check_positive(*, optional: tuple[str, ...] = (), **values: float | None) -> None:
+    """Raise ValueError for a parameter that is not greater than 0 and finite.
+
+    Parameters
+    ----------
+    optional : tuple of str, default=()
+        The parameters that may be None.
+    **values : float or None
+        The parameters by name.
+    """
+    for name, value in values.items():
+        if value is None and name in optional:
+            continue
+        if value is None or not (value > 0 and math.isfinite(value)):
+            or_none = ", or None" if name in optional else ""
+            raise ValueError(f"{name}={value!r} must be greater than 0 and finite{or_none}")
 
 
 @contextlib.contextmanager

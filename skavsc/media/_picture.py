@@ -19,6 +19,7 @@ from skavsc.media._file import (
     Deadline,
     NoTrackError,
     UnusableError,
+    check_positive,
     choose_streams,
     media_errors,
     open_container,
@@ -203,16 +204,14 @@ def checked_reading(
     time_limit: float,
 ) -> Reading:
     """Return how to read, or raise ValueError if a parameter is out of its range."""
-    positive = {
-        "fps": fps,
-        "duration": duration,
-        "max_pixels": max_pixels,
-        "max_span": max_span,
-        "time_limit": time_limit,
-    }
-    for name, value in positive.items():
-        if value is not None and not (value > 0 and np.isfinite(value)):
-            raise ValueError(f"{name} must be greater than 0 and finite, got {value!r}")
+    check_positive(
+        optional=("duration",),
+        fps=fps,
+        duration=duration,
+        max_pixels=max_pixels,
+        max_span=max_span,
+        time_limit=time_limit,
+    )
     if interpolation not in INTERPOLATIONS:
         raise ValueError(
             f"interpolation={interpolation!r} is unknown; use one of {sorted(INTERPOLATIONS)}"

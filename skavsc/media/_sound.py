@@ -19,6 +19,7 @@ from skavsc.media._file import (
     Deadline,
     NoTrackError,
     UnusableError,
+    check_positive,
     choose_streams,
     media_errors,
     open_container,
@@ -269,16 +270,14 @@ def read_sound(
     >>> waveform.shape, waveform.dtype, rate
     ((1, 44100), dtype('float32'), 44100)
     """
-    positive = {
-        "sample_rate": sample_rate,
-        "duration": duration,
-        "max_samples_per_second": max_samples_per_second,
-        "max_gap": max_gap,
-        "time_limit": time_limit,
-    }
-    for name, value in positive.items():
-        if value is not None and not value > 0:
-            raise ValueError(f"{name}={value!r} must be greater than 0, or None")
+    check_positive(
+        optional=("sample_rate", "duration"),
+        sample_rate=sample_rate,
+        duration=duration,
+        max_samples_per_second=max_samples_per_second,
+        max_gap=max_gap,
+        time_limit=time_limit,
+    )
     limits = Limits(duration, max_samples_per_second, max_gap)
     damage = Damage()
     with media_errors(path, "read sound"):

@@ -11,7 +11,7 @@ import numpy as np
 
 from skavsc.media._channels import Waveform, in_order, mix_to_stereo
 from skavsc.media._damage import Damage, warn_of_damage
-from skavsc.media._file import Deadline, media_errors, open_media
+from skavsc.media._file import Deadline, check_positive, media_errors, open_media
 from skavsc.media._picture import (
     Image,
     checked_reading,
@@ -85,6 +85,9 @@ def stream_sound(
     ...     [(waveform.shape, rate) for waveform, rate in stream_sound(path)]
     [((1, 1048576), 48000), ((1, 1048576), 48000), ((1, 902848), 48000)]
     """
+    check_positive(
+        max_samples_per_second=max_samples_per_second, max_gap=max_gap, time_limit=time_limit
+    )
     limits = Limits(None, max_samples_per_second, max_gap)
     damage, info = Damage(), SoundInfo()
     with media_errors(path, "read sound"), open_media(path) as file:

@@ -38,6 +38,17 @@ _OWN = frozenset(
         "skavsc.training._keras_classifier.OneHotLabels",
         _KERAS_CLASSIFIER,
         _ONNX_CLASSIFIER,
+        *(
+            f"skavsc.training.augmentation.{name}"
+            for name in (
+                "Brightness",
+                "FilterAugment",
+                "HorizontalFlip",
+                "Mixup",
+                "ModalityDropout",
+                "SpecAugment",
+            )
+        ),
         "skavsc.visual._embedder.ImageEmbedder",
         "skavsc.recipes.LocationFolds",
         "skavsc.recipes.scale_clips",

@@ -29,17 +29,38 @@ from skavsc.pretrained._weights import draw_weights, load_weights, weights_diges
 #: Architecture -> the preprocessing of its published Places365 weights.
 ARCHITECTURES = {"vgg16": "places365", "squeezenet11": "squeezenet-places365"}
 
-# What a layer computes, besides its weights; names and versions of Keras do not count.
-_SETTINGS = (
-    "activation",
-    "axis",
-    "data_format",
-    "dilation_rate",
-    "negative_slope",
-    "padding",
-    "pool_size",
-    "strides",
-)
+# Of the settings of a layer those that change nothing of what it computes.
+_IRRELEVANT = frozenset({"build_config", "trainable"})
+
+
+def _structure(config: Any) -> Any:
+    """Return a network's configuration with its layers numbered in place of named.
+
+    Keras counts the layers that a process makes, so that equal networks differ in names.
+    """
+    numbers: dict[str, int] = {}
+
+    def number(value: Any) -> None:
+        if isinstance(value, dict):
+            name = value["config"].get("name") if isinstance(value.get("config"), dict) else None
+            # The name of a dtype policy is what it is.
+            if isinstance(name, str) and "DTypePolicy" not in str(value.get("class_name")):
+                numbers.setdefault(name, len(numbers))
+            for part in value.values():
+                number(part)
+        elif isinstance(value, list | tuple):
+            for part in value:
+                number(part)
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: plain(part) for k, part in sorted(value.items()) if k not in _IRRELEVANT}
+        if isinstance(value, list | tuple):
+            return [plain(part) for part in value]
+        return numbers.get(value, value) if isinstance(value, str) else value
+
+    number(config)
+    return plain(config)
 
 
 class KerasNetwork(FrozenNetwork):
@@ -72,11 +93,8 @@ class KerasNetwork(FrozenNetwork):
     def __init__(self, model: Any) -> None:
         self.model = model
         self.name = model.name
-        structure = hashlib.blake2b(digest_size=8)
-        for layer in model.layers:
-            config = layer.get_config()
-            structure.update(f"{type(layer).__name__} {layer.compute_dtype}".encode())
-            structure.update(repr([config[key] for key in _SETTINGS if key in config]).encode())
+        config = _structure({"class_name": type(model).__name__, "config": model.get_config()})
+        structure = hashlib.blake2b(repr(config).encode(), digest_size=8)
         self.digest = f"{weights_digest(model)}-{structure.hexdigest()}"
         self.input = only_input(self.name, [_tensor(t.name, t) for t in model.inputs])
         # A sequential model has no names of outputs.

@@ -177,7 +177,7 @@ def draw_weights(network: Any, seed: int) -> None:
 
 
 def weights_digest(network: Any) -> str:
-    """Return a checksum of a network's structure and weights."""
+    """Return a checksum of a network's weights and their shapes."""
     hasher = hashlib.blake2b(digest_size=20)
     for weight in network.get_weights():
         hasher.update(str(weight.shape).encode())

@@ -24,7 +24,7 @@ from skavsc.visual._image_network import ImageNetwork
 from skavsc.visual._inputs import Clip, decode, frame_sources
 
 # To be raised when the values of the features change.
-_VERSION = 1
+_VERSION = 2
 
 
 class ImageEmbedder(

@@ -488,13 +488,15 @@ def test_too_long_a_time(wav_path, clip_path):
         read_sound(wav_path, time_limit=1e-9)
 
 
+@pytest.mark.parametrize("value", [0, None, float("inf")])
 @pytest.mark.parametrize("name", ["max_samples_per_second", "max_gap", "time_limit"])
-def test_limits_must_be_positive(wav_path, name):
-    with pytest.raises(ValueError, match=f"{name}=0 must be greater than 0"):
-        read_sound(wav_path, **{name: 0})
+def test_limits_must_be_positive(wav_path, name, value):
+    with pytest.raises(ValueError, match=f"{name}={value} must be greater than 0 and finite$"):
+        read_sound(wav_path, **{name: value})
 
 
+@pytest.mark.parametrize("value", [0, None, float("inf")])
 @pytest.mark.parametrize("name", ["max_pixels", "max_span", "time_limit"])
-def test_limits_of_pictures_must_be_positive(video_path, name):
-    with pytest.raises(ValueError, match=f"{name} must be greater than 0"):
-        read_frames(video_path, **{name: 0})
+def test_limits_of_pictures_must_be_positive(video_path, name, value):
+    with pytest.raises(ValueError, match=f"{name}={value} must be greater than 0 and finite$"):
+        read_frames(video_path, **{name: value})

@@ -354,9 +354,9 @@ def test_file_that_changes_while_it_is_read(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"fps": 0}, "fps must be greater than 0"),
-        ({"duration": -1}, "duration must be greater than 0"),
-        ({"fps": np.nan}, "fps must be greater than 0 and finite, got nan"),
+        ({"fps": 0}, "fps=0 must be greater than 0"),
+        ({"duration": -1}, "duration=-1 must be greater than 0"),
+        ({"fps": np.nan}, "fps=nan must be greater than 0 and finite"),
         ({"size": 0}, "size must be a height and a width"),
         ({"size": (3, 4, 5)}, "size must be a height and a width"),
         ({"interpolation": "bilinear"}, "interpolation='bilinear' is unknown; use one of .*linear"),

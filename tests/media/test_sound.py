@@ -282,7 +282,7 @@ def test_a_file_that_changes_while_it_is_read(tmp_path, wav_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["sample_rate", "duration"])
-@pytest.mark.parametrize("value", [0, -1, float("nan")])
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
 def test_parameters_must_be_positive(wav_path, name, value):
     with pytest.raises(ValueError, match=f"{name}=.* must be greater than 0"):
         read_sound(wav_path, **{name: value})

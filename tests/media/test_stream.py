@@ -98,8 +98,10 @@ def test_wrong_files_and_parameters(tmp_path, recording):
             next(stream(tmp_path / "gone.mp4"))
         with pytest.raises(MediaError, match="not a"):
             next(stream(tmp_path / "text.mp4"))
-    with pytest.raises(ValueError, match="fps must be greater than 0"):
+    with pytest.raises(ValueError, match="fps=0 must be greater than 0"):
         next(stream_frames(recording, fps=0))
+    with pytest.raises(ValueError, match="max_gap=None must be greater than 0"):
+        next(stream_sound(recording, max_gap=None))
 
 
 def test_a_file_that_is_cut_off(recording, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 
 import skavsc
 from skavsc.exceptions import ModelFileError
+from skavsc.training import augmentation
 
 LABELS = ["park", "tram"] * 4
 
@@ -74,6 +75,24 @@ def test_visual_classifier(tmp_path):
     skavsc.save(model, tmp_path / "a.skops", sample=X[:1])
     loaded = skavsc.load(tmp_path / "a.skops", verify=True)
     assert np.array_equal(loaded.predict_proba(X), model.predict_proba(X))
+
+
+def test_augmentations(tmp_path):
+    """All of the package's augmentations are trusted; the file keeps their parameters."""
+    kinds = [
+        kind()
+        for kind in map(augmentation.__dict__.get, augmentation.__all__)
+        if issubclass(kind, augmentation.Augmentation) and kind is not augmentation.Augmentation
+    ]
+    assert len(kinds) >= 6
+    for model in (
+        skavsc.AudioSceneClassifier(augmentation=kinds),
+        skavsc.AudioSceneClassifier().set_params(augmentation__mixup__alpha=0.7),
+    ):
+        skavsc.save(model, tmp_path / "a.skops")
+        loaded = skavsc.load(tmp_path / "a.skops")
+        assert repr(loaded.augmentation) == repr(model.augmentation)
+        assert loaded.get_params().keys() == model.get_params().keys()
 
 
 @pytest.mark.slow

@@ -6,13 +6,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import keras
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from skavsc.exceptions import ModelError, WeightsError, WeightsNotFoundError
-from skavsc.pretrained import REGISTRY, find_model, labels_of, open_file
+from skavsc.pretrained import REGISTRY, KerasNetwork, find_model, labels_of, open_file
 from skavsc.pretrained._registry import class_names
 
 MODELS = Path(__file__).parents[3] / "shared" / "models"
@@ -166,3 +167,29 @@ def test_no_keras_is_loaded(tmp_path):
         [sys.executable, "-c", FRESH, path], capture_output=True, text=True, check=False
     )
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def small_network(scale=1 / 255, epsilon=1e-3, max_value=None, inner="relu", skip=False):
+    """Build a network with a nested one; all weights are equal from call to call."""
+    nested = keras.Sequential(
+        [keras.Input((4, 4, 2)), keras.layers.ReLU(max_value), keras.layers.Activation(inner)]
+    )
+    images = keras.Input((4, 4, 3))
+    scaled = keras.layers.Rescaling(scale)(images)
+    maps = keras.layers.Conv2D(2, 1, kernel_initializer="ones")(scaled)
+    normal = keras.layers.BatchNormalization(epsilon=epsilon)(maps)
+    outputs = nested(maps if skip else normal)
+    return KerasNetwork(keras.Model(images, [keras.layers.Add()([outputs, normal])]))
+
+
+def test_digest_tells_all_that_a_keras_network_computes():
+    digest = small_network().digest
+    assert small_network().digest == digest, "names of layers must not count"
+    others = [
+        small_network(scale=1),
+        small_network(epsilon=10),
+        small_network(max_value=6),
+        small_network(inner="sigmoid"),
+        small_network(skip=True),
+    ]
+    assert len({digest, *(other.digest for other in others)}) == 6
