@@ -28,6 +28,7 @@ that holds nothing above 8 kHz, and an image network of its own::
 import argparse
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +92,8 @@ def fitted(classifier: Any, X: Any, y: Any, groups: Any) -> Any:
     return classifier.fit(X, y, groups=groups)
 
 
-def main() -> None:
-    """Run the example."""
+def main(arguments: Sequence[str] | None = None) -> pd.DataFrame:
+    """Run the example and return its table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root", type=Path)
     parser.add_argument("--network", choices=["vgg16", "squeezenet11"], default="vgg16")
@@ -115,7 +116,7 @@ def main() -> None:
     parser.add_argument("--fine-tune-images", action="store_true", help="of one fold")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=Path("skavsc-table"), help="what is kept")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
 
     clips = load_tau_urban_av(options.root, subset="all")
     folds = list(clips.cv)
@@ -126,6 +127,7 @@ def main() -> None:
     features = extracted(clips.X, options)
 
     visual: Any = VisualSceneClassifier().set_params(**options.visual)
+    embedder = None
     if options.fine_tune_images:
         visual.set_params(
             fine_tune="all", embedder=image_embedder(options), random_state=options.seed
@@ -133,14 +135,16 @@ def main() -> None:
         frames = next(iter(features.values()))["visual"]
         train, _ = folds[0]
         keep = joblib.Memory(str(options.work / "networks"), verbose=0).cache
-        visual = FrozenEstimator(
-            keep(fitted)(visual, frames[train], clips.y[train], clips.groups[train])
-        )
+        trained = keep(fitted)(visual, frames[train], clips.y[train], clips.groups[train])
+        visual = FrozenEstimator(trained)
+        # The framework is given frames then, and is to see them as the trained network does.
+        embedder = FrozenEstimator(trained.embedder_)
     framework = SECRNNClassifier(
         AudioSceneClassifier(augmentation=[Mixup(), FilterAugment(gain=0)]).set_params(
             **options.audio
         ),
         visual,
+        embedder=embedder,
         random_state=options.seed,
         **options.fusion,
     )
@@ -157,6 +161,7 @@ def main() -> None:
     table.to_csv(options.work / "table.csv")
     print(f"\n{len(folds)} of {len(clips.cv)} official folds, {np.unique(clips.y).size} scenes")
     print(format_results(table, published=PUBLISHED_ACCURACY))
+    return table
 
 
 if __name__ == "__main__":
