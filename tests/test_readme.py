@@ -1,14 +1,16 @@
 """The code of the README runs as it stands there, on short clips and small networks."""
 
 import re
+import runpy
 import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from skavsc import load, make_scenes
+from skavsc import load, make_scenes, model_card
 from skavsc.cli import main
 from skavsc.media import read_frames, read_sound, write_clip
 
@@ -27,7 +29,7 @@ def blocks(kind):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The folder ``clips`` with one folder a label, a new clip, and a set in TAU's layout."""
+    """The folder ``clips`` with one folder per label, a new clip, and a set in TAU's layout."""
     folder = tmp_path_factory.mktemp("readme")
     scenes = make_scenes(
         folder / "TAU-2021", 2, n_locations=4, clips_per_location=1, duration=1.0, size=(64, 48)
@@ -67,6 +69,21 @@ def test_shell_session_runs_word_for_word(folder, monkeypatch, capsys):
     label = sorted(path.name for path in (folder / "clips").iterdir())[-1]
     assert answer[0].startswith(f"new.mp4,1,{label},")
     assert (folder / "report.html").exists()
+
+
+def test_example_of_own_clips(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    example = README.parent / "examples" / "own_clips.py"
+    arguments = "clips --duration 1 --predict new.mp4 --model example.skops --report example.html"
+    monkeypatch.setattr(sys, "argv", [str(example), *arguments.split()])
+    runpy.run_path(str(example), run_name="__main__")
+    shown = capsys.readouterr().out
+    label = sorted(path.name for path in (folder / "clips").iterdir())[-1]
+    assert shown.endswith(f"new.mp4: {label}\n")
+    accuracy = float(re.search(r"^sound and picture +([\d.]+)", shown, re.MULTILINE)[1])
+    assert accuracy > 0.5
+    assert model_card("example.skops").description["training"]["metrics"]["accuracy"] == accuracy
+    assert (folder / "example.html").exists()
 
 
 def test_links_and_pictures_exist():
