@@ -97,11 +97,18 @@ def main(arguments: Sequence[str] | None = None) -> pd.DataFrame:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root", type=Path)
     parser.add_argument("--network", choices=["vgg16", "squeezenet11"], default="vgg16")
-    parser.add_argument("--weights", default="places365", help="of the image network: a file")
+    parser.add_argument(
+        "--weights",
+        default="places365",
+        help="of the image network: a file, or places365, which fetches those of VGG16 (default)",
+    )
     parser.add_argument("--features", nargs="+", choices=FILTERBANKS, default=list(FILTERBANKS))
     parser.add_argument("--duration", type=float, default=10.0, help="seconds of each clip")
     parser.add_argument(
-        "--unit", choices=["clip", "segment"], default="clip", help="what is scored"
+        "--unit",
+        choices=["clip", "segment"],
+        default="clip",
+        help="what is scored (default clip; the published figures are of segments)",
     )
     for name, of in (
         ("sound", "GammatoneMelTransformer"),
@@ -113,7 +120,11 @@ def main(arguments: Sequence[str] | None = None) -> pd.DataFrame:
             f"--{name}", type=json.loads, default={}, help=f"parameters of {of}, as JSON"
         )
     parser.add_argument("--fold", type=int, help="one official fold only, from 1")
-    parser.add_argument("--fine-tune-images", action="store_true", help="of one fold")
+    parser.add_argument(
+        "--fine-tune-images",
+        action="store_true",
+        help="train the image network too, as the published one was; of one fold",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=Path("skavsc-table"), help="what is kept")
     options = parser.parse_args(arguments)
