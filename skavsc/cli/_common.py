@@ -85,8 +85,13 @@ groups_option = click.option(
 )
 
 
-def load_clips(path: str, groups: str | None) -> Any:
-    """Load labelled clips from a folder, a CSV file or a set in TAU's layout.
+def is_in_tau_layout(path: str) -> bool:
+    """Return whether a folder is a set in the layout of TAU Urban Audio-Visual Scenes."""
+    return (Path(path) / "meta.csv").is_file()
+
+
+def load_clips(path: str, groups: str | None, *, subset: Any = "all") -> Any:
+    """Load clips from a folder, a CSV file or a set in TAU's layout.
 
     Parameters
     ----------
@@ -94,15 +99,17 @@ def load_clips(path: str, groups: str | None) -> Any:
         The folder or file.
     groups : str or None
         A regular expression that finds the recording location in a clip's name.
+    subset : {"train", "evaluate", "test", "all"}, default="all"
+        The part of a set in TAU's layout, of its first official fold.
 
     Returns
     -------
     sklearn.utils.Bunch
-        As from the loaders of `skavsc.datasets`.
+        As from the loaders of `skavsc.datasets`; ``y`` is None for clips without labels.
     """
     where = Path(path)
-    if (where / "meta.csv").is_file():
-        return load_tau_urban_av(where, subset="all", on_error="missing")
+    if is_in_tau_layout(path):
+        return load_tau_urban_av(where, subset=subset, on_error="missing")
     if where.is_file():
         return load_clip_table(where, on_error="missing")
     return load_clip_folder(where, groups=groups)

@@ -110,6 +110,8 @@ def prepare(
 ) -> Prepared:
     """Load the clips, choose the recipe, say both, and compute the features."""
     clips = load_clips(data, groups)
+    if clips.y is None:
+        raise click.UsageError(f"the clips of {data} have no labels (scene_label in meta.csv)")
     modalities = [name for name, column in _COLUMNS.items() if clips.X[column].notna().any()]
     n_locations = len(np.unique(clips.groups))
     say(
@@ -193,14 +195,36 @@ def _cross_validated(prepared: Prepared, folds: int | None) -> SceneReport:
     )
 
 
+def _rows_to_train_on(prepared: Prepared, all_clips: bool) -> NDArray[np.intp]:
+    """Return the rows for the model: where there is one official fold, its training clips."""
+    if all_clips or prepared.folds is None or len(prepared.folds) != 1:
+        rows = np.arange(len(prepared.y))
+        say(f"The model is trained on all {len(rows)} clips, so judge it by others")
+        return rows
+    rows, held_out = prepared.folds[0]
+    say(
+        f"The model is trained on the {len(rows)} training clips of the official fold; "
+        f"{len(held_out)} are left for `skavsc evaluate` (--all-clips trains on all)"
+    )
+    return rows
+
+
 @click.command()
 @recipe_options
 @_folds_option
+@click.option(
+    "--all-clips", is_flag=True, help="Train on all clips of DATA, its evaluation clips included."
+)
 @output_option("-o", "--output", required=True, help="The model file, such as model.skops.")
 @report_option
 @json_option
 def train(
-    output: str, report_path: str | None, folds: int | None, as_json: bool, **options: Any
+    output: str,
+    report_path: str | None,
+    folds: int | None,
+    all_clips: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Train a model on DATA and write it to a file.
 
@@ -208,7 +232,8 @@ def train(
     label and group, or a set in the layout of TAU Urban Audio-Visual Scenes.
 
     The model is cross-validated with whole recording locations held out, then trained on all
-    clips. Give --groups where several clips were recorded at one place.
+    clips, or where DATA has one official fold on its training clips. Give --groups where several
+    clips were recorded at one place.
     """
     with collected_failures() as failures:
         prepared = prepare(**options).readable()
@@ -216,16 +241,18 @@ def train(
         summary = report.summary()
         print_table(summary, as_json)
         model = prepared.pipeline
+        rows = _rows_to_train_on(prepared, all_clips)
+        y, locations = prepared.y[rows], prepared.groups[rows]
         # One logistic regression without a search has no use for the locations.
-        groups = {"groups": prepared.groups} if has_fit_parameter(model[-1], "groups") else {}
-        model[-1].fit(prepared.features, prepared.y, **groups)
+        groups = {"groups": locations} if has_fit_parameter(model[-1], "groups") else {}
+        model[-1].fit(prepared.features[rows], y, **groups)
         set_verbosity(model, 0)
         if report_path is not None:
             write_html(report, report_path, complexity_report(model))
         measured = summary.loc["clips"].to_dict()
         training = {
-            "clips": len(prepared.y),
-            "locations": len(np.unique(prepared.groups)),
+            "clips": len(y),
+            "locations": len(np.unique(locations)),
             "metrics": {
                 name: round(float(measured[name]), 4) for name in ("accuracy", "macro_log_loss")
             },

@@ -15,6 +15,7 @@ from skavsc.cli._common import (
     clip_table,
     collected_failures,
     groups_option,
+    is_in_tau_layout,
     json_option,
     load_clips,
     load_model,
@@ -153,9 +154,39 @@ def _timelines(
     return [path for path in files if path not in found]
 
 
+def _clips_to_judge(data: str, groups: str | None, subset: str | None) -> Any:
+    """Load the clips; of a set in TAU's layout those that a model is not trained on, and say so."""
+    if not is_in_tau_layout(data):
+        if subset is not None:
+            raise click.UsageError(
+                f"--subset is of a set in the layout of TAU Urban Audio-Visual Scenes; {data} has "
+                "no meta.csv"
+            )
+        return load_clips(data, groups)
+    n_folds = len(list(Path(data, "evaluation_setup").glob("fold*_evaluate.csv")))
+    if subset is None and n_folds > 1:
+        # A clip to be evaluated in one fold is one to be trained on in another.
+        raise click.UsageError(
+            f"{data} has {n_folds} official folds; say by --subset which clips the model was not "
+            "trained on: evaluate (of the first fold) or all"
+        )
+    if subset is None:
+        subset = "evaluate" if n_folds else "all"
+    clips = load_clips(data, groups, subset=subset)
+    part = "" if subset == "all" else " of the first official fold"
+    trained_on = ", training clips included" if n_folds and subset in ("train", "all") else ""
+    say(f"Subset {subset!r}{part}: {len(clips.X)} clips{trained_on}")
+    return clips
+
+
 @click.command()
 @click.argument("model", type=click.Path(exists=True, dir_okay=False))
 @click.argument("data", type=click.Path(exists=True))
+@click.option(
+    "--subset",
+    type=click.Choice(["evaluate", "train", "test", "all"]),
+    help="Of a set in TAU's layout; by default the official evaluation clips, or all without any.",
+)
 @groups_option
 @report_option
 @output_option("--submission", help="The challenge's submission file.")
@@ -163,26 +194,39 @@ def _timelines(
 def evaluate(
     model: str,
     data: str,
+    subset: str | None,
     groups: str | None,
     report_path: str | None,
     submission: str | None,
     as_json: bool,
 ) -> None:
-    """Predict the labelled clips of DATA with MODEL, which was not trained on them."""
+    """Predict the clips of DATA with MODEL, which was not trained on them.
+
+    Of a set in the layout of TAU Urban Audio-Visual Scenes these are the official evaluation
+    clips. Clips without labels are predicted for --submission, and not judged.
+    """
     fitted = load_model(model)
-    clips = load_clips(data, groups)
+    clips = _clips_to_judge(data, groups, subset)
+    if clips.y is None and (submission is None or report_path is not None):
+        raise click.UsageError(
+            "the clips have no labels to judge the model by; give --submission without --report "
+            "to write its predictions"
+        )
     probabilities, failures = _probabilities(fitted, clips.X)
-    result = scene_report(
-        clips.y,
-        probabilities,
-        labels=fitted.classes_,
-        groups=clips.groups,
-        clips=clips.X,
-        name=Path(model).name,
-    )
-    print_table(result.summary(), as_json)
-    if report_path is not None:
-        write_html(result, report_path)
+    if clips.y is None:
+        say("The clips have no labels: there are no scores, only the submission")
+    else:
+        result = scene_report(
+            clips.y,
+            probabilities,
+            labels=fitted.classes_,
+            groups=clips.groups,
+            clips=clips.X,
+            name=Path(model).name,
+        )
+        print_table(result.summary(), as_json)
+        if report_path is not None:
+            write_html(result, report_path)
     if submission is not None:
         there = ~np.isnan(probabilities).any(axis=1)
         names = clips.X["audio"].fillna(clips.X["video"])[there].map(lambda p: Path(p).name)
