@@ -168,6 +168,9 @@ def test_training(scenes, recipe):
         cv = StratifiedGroupKFold(5)
         check(lambda: cross_val_score(recipe, X, y, groups=groups, cv=cv))
         check(lambda: recipe.fit(X[:2], y[:2]))
+        nothing = X.copy()
+        nothing.loc[0, ["audio", "video"]] = None
+        check(lambda: clone(recipe).fit(nothing, y), "rows [0]")
         check(lambda: recipe.fit(X, [None, "a", "a", "b"]))
         sound = make_scene_classifier("statistics", modalities=["audio"], duration=1.0, C=1.0)
         check(lambda: sound.fit(X.assign(audio=None), y))
