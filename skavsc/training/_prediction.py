@@ -60,8 +60,7 @@ def predict_segments(
 ) -> NDArray[np.float32]:
     """Predict the class probabilities of every segment of clips with a Keras network.
 
-    Batches are filled up to a power of two, so that a backend that compiles for each shape does
-    so a few times only.
+    On JAX, which compiles for each shape, batches are filled up to a power of two.
 
     Parameters
     ----------
@@ -86,18 +85,20 @@ def predict_segments(
     )
 
     check_process()
+    backend = keras.backend.backend()
     # Keras on TensorFlow calls one function that keeps no state; on others it moves the weights.
-    alone = nullcontext() if keras.backend.backend() == "tensorflow" else ONE_AT_A_TIME
+    alone = nullcontext() if backend == "tensorflow" else ONE_AT_A_TIME
 
     def run(crops: Segments) -> NDArray[np.float32]:
         n_segments = len(next(iter(crops.values())))
-        n_rows = 1 << (n_segments - 1).bit_length()
-        inputs = {
-            name: np.concatenate([values, np.zeros((n_rows - n_segments, *values.shape[1:]), "f4")])
-            for name, values in crops.items()
-        }
+        if backend == "jax":
+            n_more = (1 << (n_segments - 1).bit_length()) - n_segments
+            crops = {
+                name: np.concatenate([values, np.zeros((n_more, *values.shape[1:]), "f4")])
+                for name, values in crops.items()
+            }
         with alone, without_retracing_warning():
-            predicted = network.predict_on_batch(network_inputs(inputs))
+            predicted = network.predict_on_batch(network_inputs(crops))
         return np.asarray(predicted[:n_segments])
 
     return segment_probabilities(run, network.output_shape[-1], features, starts_per_second)

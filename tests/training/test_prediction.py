@@ -1,4 +1,4 @@
-"""Probabilities of segments: in their places, in few shapes, without anything left behind."""
+"""Probabilities of segments: in their places, without more work than needed or anything left."""
 
 import gc
 from concurrent.futures import ThreadPoolExecutor
@@ -38,8 +38,11 @@ def test_each_segment_gets_its_own_probabilities(n_clips):
     expected = data[:, ::5, 0].astype("float32")
     expected[0, 1] = np.nan
     np.testing.assert_array_equal(found, expected)
-    assert set(network.sizes) <= {1, 2, 4, 8, 16, 32, 64}
-    assert sum(network.sizes) < 2 * n_clips * 4
+    if keras.backend.backend() == "jax":
+        assert set(network.sizes) <= {1, 2, 4, 8, 16, 32, 64}
+        assert sum(network.sizes) < 2 * n_clips * 4
+    else:
+        assert sum(network.sizes) == n_clips * 4 - 1
 
 
 def test_overlapping_segments():
