@@ -288,7 +288,7 @@ class TestSound:
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"filterbank": "bark"}, "filterbank"),
+        ({"filterbank": "no such"}, "filterbank"),
         ({"channels": "ms"}, "channels"),
         ({"sample_rate": 44_100.0}, "sample_rate"),
         ({"sample_rate": 0}, "sample_rate"),
