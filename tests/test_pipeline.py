@@ -135,6 +135,7 @@ def test_joblib_file_of_sound_pipeline_in_a_fresh_process(
     )
 
 
+@pytest.mark.slow
 def test_joblib_file_of_framework_pipeline_in_a_fresh_process(
     scenes, probabilities_of_fresh_process
 ):
@@ -179,6 +180,7 @@ def weights_moved(embedder, trained):
     return not any(np.array_equal(before, after) for before, after in weights)
 
 
+@pytest.mark.slow
 def test_visual_network_is_trained_from_films_in_cross_validation(scenes, small_embedder):
     visual = small_networks()[1].set_params(
         random_state=0,

@@ -67,7 +67,8 @@ def wait_until(condition, process=None):
         time.sleep(0.002)
 
 
-@pytest.mark.parametrize("mmap_mode", [pytest.param("", marks=pytest.mark.slow), "r"])
+@pytest.mark.slow
+@pytest.mark.parametrize("mmap_mode", ["", "r"])
 def test_killed_again_and_again(start, sounds, undisturbed, tmp_path, mmap_mode):
     memory, log, result = tmp_path / "memory", tmp_path / "log", tmp_path / "result.npy"
     moments = random.Random(0)

@@ -103,6 +103,7 @@ def embedded(clips, embedder):
     return X
 
 
+@pytest.mark.slow
 def test_without_training_the_image_network_frames_are_but_another_way_in(
     filmed, on_frames, image_network
 ):

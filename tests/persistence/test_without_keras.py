@@ -122,6 +122,7 @@ def test_runtime_of_the_classifier_decides(whole, tmp_path):
     assert hasattr(skavsc.load(tmp_path / "b.skops"), "keras_classifier_")
 
 
+@pytest.mark.slow
 def test_wrapped_classifiers(tmp_path):
     X = np.random.default_rng(0).normal(size=(6, 5, 4)).astype("f4")
     visual = skavsc.VisualSceneClassifier(units=2, random_state=0, **SHORT)
