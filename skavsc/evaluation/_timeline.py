@@ -116,7 +116,7 @@ def scene_timeline(
             clips = []
     if clips:
         probabilities.append(_predicted(estimator, clips))
-    timeline = pd.DataFrame(rows, columns=["start", "end"])
+    timeline = pd.DataFrame(rows, columns=["start", "end"], dtype=np.float64)
     timeline.loc[len(rows) - 1, "end"] = _end(tracks)
     values = pd.DataFrame(np.concatenate(probabilities), columns=estimator.classes_)
     return pd.concat([timeline, values], axis=1)

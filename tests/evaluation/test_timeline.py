@@ -91,7 +91,7 @@ def test_the_cut_between_two_scenes_is_found(kind, joined, request):
 
 
 def test_a_row_is_the_prediction_of_the_clip_around_it(by_sound, joined):
-    timeline = scene_timeline(by_sound, joined, hop=2.0)
+    timeline = scene_timeline(by_sound, joined, hop=2)
     assert timeline["start"].tolist() == [0, 2, 4, 6, 8, 10, 12, 14]
     wave, rate = skavsc.media.read_sound(joined)
     end = timeline["end"].iloc[-1]
