@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from skavsc.networks import _onnx_sequences  # noqa: F401  # registers its layers
 from skavsc.networks._onnx_graph import Graph, Tensor
 from skavsc.networks._onnx_layers import WRITERS
 
@@ -50,7 +51,7 @@ def onnx_model(
     Notes
     -----
     Keras's own exporter goes through the graph of TensorFlow and through tf2onnx: it needs both,
-    is slower by two orders of magnitude, and writes a file that no runtime takes where an
+    takes seconds a network, and writes a file that no runtime takes where an
     operation is not known to it, as that of GELU is.
 
     Examples
