@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -65,7 +66,7 @@ def fit_temperature(probabilities: Floats, codes: NDArray[np.intp], sample_weigh
     return float(np.exp(minimize_scalar(loss, bounds=(-limit, limit), method="bounded").x))
 
 
-class Rule:
+class Rule(ABC):
     """Base of the rules that join the probabilities of branches; by default nothing is fitted.
 
     Attributes
@@ -95,9 +96,9 @@ class Rule:
         """
         return self
 
+    @abstractmethod
     def predict_proba(self, probabilities: Floats) -> Floats:
         """Return probabilities of shape (n_clips, n_classes)."""
-        raise NotImplementedError
 
 
 class MeanRule(Rule):
