@@ -1,5 +1,6 @@
 """Work over clips: from a clip table to one array, with a cache, progress and missing rows."""
 
+from skavsc._clips._atomic_files import unfinished_file
 from skavsc._clips._cache import ClipCache
 from skavsc._clips._folds import Folds, grouped_folds
 from skavsc._clips._map import map_clips, run_ahead
@@ -28,5 +29,6 @@ __all__ = [
     "rate_of",
     "run_ahead",
     "training_record",
+    "unfinished_file",
     "with_rate",
 ]

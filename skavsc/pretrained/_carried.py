@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skavsc._clips import unfinished_file
 from skavsc.exceptions import WeightsNotFoundError
 from skavsc.pretrained._download import cache_folder, find_weights, sha256_of
 from skavsc.pretrained._keras import ARCHITECTURES
@@ -174,11 +174,9 @@ def kept_file(digest: str, suffix: str, content: bytes) -> Path:
     path = cache_folder("model_files") / f"{digest}{suffix}"
     if not (path.is_file() and sha256_of(path) == digest):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Never half a file under its name, whenever this process is killed.
-            beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
-            beside.write_bytes(content)
-            os.replace(beside, path)
+            with unfinished_file(path.parent) as part:
+                part.file.write(content)
+                part.finish(path)
         except OSError as error:
             cause = (
                 f"{error.strerror}; the frozen networks inside a model are written there: set "
