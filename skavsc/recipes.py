@@ -241,8 +241,8 @@ def make_scene_classifier(
         Number of clips, and of fits, that are processed at the same time, as in joblib; None is 1.
     on_error : {"raise", "missing"}, default="raise"
         What to do with a file that cannot be read: raise its MediaError, or take it for missing
-        and warn. With both modalities and ``"missing"``, a clip of which nothing can be read is
-        left out of `fit`, and is predicted by the class frequencies.
+        and warn. With ``"missing"`` a clip of which nothing can be read is left out of `fit`, and
+        is predicted by the class frequencies; but ``"published"`` takes no such clips.
     random_state : int, default=None
         Seed of inner folds and networks.
     verbose : bool or int, default=0
@@ -252,8 +252,7 @@ def make_scene_classifier(
     -------
     sklearn.pipeline.Pipeline
         The steps ``features`` and ``classifier``. Pass recording locations as
-        ``pipeline.fit(X, y, classifier__groups=groups)``, except with one modality and a given
-        ``C``, where nothing is chosen by folds.
+        ``pipeline.fit(X, y, classifier__groups=groups)``.
 
     Raises
     ------
@@ -318,10 +317,11 @@ def _classifier(
         kind = AudioSceneClassifier if modalities == ("audio",) else VisualSceneClassifier
         return kind(random_state=random_state, verbose=verbose)
     branch = _linear_branch(C, random_state)
-    if len(modalities) == 1:
-        return branch
+    # With one branch there is nothing to learn, but clips that lack it are left out and named.
+    rule = {"final_estimator": "mean"} if len(modalities) == 1 else {}
     return LateFusionClassifier(
         [(name, branch) for name in modalities],
+        **rule,
         cv=LocationFolds(5, random_state=random_state),
         # A broken file often has neither sound nor picture.
         missing="prior" if on_error == "missing" else "raise",

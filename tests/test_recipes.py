@@ -7,6 +7,7 @@ from sklearn.base import clone
 import skavsc
 from skavsc import make_scene_classifier, make_scenes
 from skavsc.evaluation import cross_validate_scenes
+from skavsc.exceptions import MissingClipWarning, MissingModalityError
 from skavsc.recipes import LocationFolds
 
 
@@ -80,17 +81,41 @@ def test_groups_reach_the_inner_folds(scenes, tmp_path):
     pipeline = make_scene_classifier(
         "statistics", modalities=["audio"], duration=1.0, memory=tmp_path
     )
-    search = clone(pipeline).fit(scenes.X, scenes.y, classifier__groups=groups)[-1]
+    (search,) = clone(pipeline).fit(scenes.X, scenes.y, classifier__groups=groups)[-1].estimators_
     assert search.n_splits_ == 2
-    assert clone(pipeline).fit(scenes.X, scenes.y)[-1].n_splits_ == 4
+    (search,) = clone(pipeline).fit(scenes.X, scenes.y)[-1].estimators_
+    assert search.n_splits_ == 4
 
 
 def test_a_given_strength_needs_no_inner_folds(scenes, tmp_path):
     pipeline = make_scene_classifier(
         "statistics", modalities=["audio"], duration=1.0, C=0.1, memory=tmp_path
     )
-    pipeline.fit(scenes.X, scenes.y)
-    assert pipeline[-1][-1].C == 0.1
+    pipeline.fit(scenes.X, scenes.y, classifier__groups=scenes.groups)
+    (branch,) = pipeline[-1].estimators_
+    assert branch[-1].C == 0.1
+
+
+@pytest.mark.parametrize("modality", ["audio", "visual"])
+def test_clips_without_the_only_modality_are_left_out(scenes, tmp_path, modality):
+    column = {"audio": "audio", "visual": "video"}[modality]
+    broken = scenes.X.copy()
+    (tmp_path / "broken.mp4").write_bytes(b"no file of media")
+    broken.loc[broken.index[1], column] = str(tmp_path / "broken.mp4")
+    there = np.arange(len(broken)) != 1
+    pipeline = make_scene_classifier(
+        "statistics", modalities=[modality], duration=1.0, C=0.01, on_error="missing"
+    )
+    with pytest.warns(MissingClipWarning):
+        found = clone(pipeline).fit(broken, scenes.y).predict_proba(broken)
+    expected = clone(pipeline).fit(broken[there], scenes.y[there]).predict_proba(broken[there])
+    np.testing.assert_allclose(found[there], expected, atol=1e-6)
+    frequencies = np.unique(scenes.y, return_counts=True)[1] / len(scenes.y)
+    np.testing.assert_allclose(found[1], frequencies)
+    missing = scenes.X.assign(**{column: scenes.X[column].where(there, None)})
+    strict = clone(pipeline).set_params(classifier__missing="raise")
+    with pytest.raises(MissingModalityError, match=r"rows \[1\]"):
+        strict.fit(missing, scenes.y)
 
 
 def test_published_is_the_framework():

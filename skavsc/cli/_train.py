@@ -8,7 +8,6 @@ import click
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.utils.validation import has_fit_parameter
 
 from skavsc.cli._common import (
     collected_failures,
@@ -243,9 +242,7 @@ def train(
         model = prepared.pipeline
         rows = _rows_to_train_on(prepared, all_clips)
         y, locations = prepared.y[rows], prepared.groups[rows]
-        # One logistic regression without a search has no use for the locations.
-        groups = {"groups": locations} if has_fit_parameter(model[-1], "groups") else {}
-        model[-1].fit(prepared.features[rows], y, **groups)
+        model[-1].fit(prepared.features[rows], y, groups=locations)
         set_verbosity(model, 0)
         if report_path is not None:
             write_html(report, report_path, complexity_report(model))
