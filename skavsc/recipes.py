@@ -318,7 +318,7 @@ def _classifier(
         return kind(random_state=random_state, verbose=verbose)
     branch = _linear_branch(C, random_state)
     # With one branch there is nothing to learn, but clips that lack it are left out and named.
-    rule = {"final_estimator": "mean"} if len(modalities) == 1 else {}
+    rule: dict[str, Any] = {"final_estimator": "mean"} if len(modalities) == 1 else {}
     return LateFusionClassifier(
         [(name, branch) for name in modalities],
         **rule,
