@@ -86,7 +86,7 @@ def frozen_branches(options: argparse.Namespace, n_clips: int, seed: int) -> lis
     """Build those of the recipe; one clip a class leaves nothing to choose the strength by."""
     shared = {"audio_model": options.sound_model, "image_model": options.image_model, "C": 0.1}
     return [
-        make_scene_classifier("embeddings", modalities=[name], **shared)[-1]
+        make_scene_classifier("embeddings", modalities=[name], **shared)[-1].estimators[0][1]
         for name in ("audio", "visual")
     ]
 

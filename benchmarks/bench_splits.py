@@ -53,8 +53,7 @@ def measure(folder: Path, n_sets: int, jobs: int) -> pd.DataFrame:
             for way, (cv, groups) in ways.items():
                 report = cross_validate_scenes(classifier, X, known.y, cv=cv, groups=groups)
                 row[way] = report.summary().loc["clips", "accuracy"]
-            takes_groups = {"groups": known.groups} if name == "both" else {}
-            fitted = clone(classifier).fit(X, known.y, **takes_groups)
+            fitted = clone(classifier).fit(X, known.y, groups=known.groups)
             row["new locations"] = fitted.score(X_new, new.y)
             rows.append(row)
     return pd.DataFrame(rows)
