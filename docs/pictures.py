@@ -56,8 +56,7 @@ def draw_clip(scenes, folder, path):
     axes = figure.add_subplot(grid[:, 3])
     for k, (name, modalities) in enumerate(MODALITIES.items()):
         model = recipe(modalities, folder)
-        groups = {"classifier__groups": scenes.groups[train]} if name == "both" else {}
-        model.fit(scenes.X[train], scenes.y[train], **groups)
+        model.fit(scenes.X[train], scenes.y[train], classifier__groups=scenes.groups[train])
         rows = np.arange(len(model.classes_)) + 0.26 * (k - 1)
         axes.barh(rows, model.predict_proba(clip)[0], 0.24, label=name)
     axes.set_yticks(range(len(model.classes_)), [str(label) for label in model.classes_])
