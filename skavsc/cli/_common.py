@@ -221,9 +221,13 @@ def collected_failures(report: Callable[[str], None] = say) -> Iterator[Failures
         yield failures
 
 
-def readable(features: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return which clips have features of at least one modality, (n_clips,)."""
+def share_read(features: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the share of the features of each clip that are there, of the fuller modality."""
     names = features.dtype.names
     fields = [features] if names is None else [features[name] for name in names]
-    there = [~np.isnan(field.reshape(len(field), -1)).all(axis=1) for field in fields]
-    return np.any(there, axis=0)
+    return np.max([(~np.isnan(f)).reshape(len(f), -1).mean(axis=1) for f in fields], axis=0)
+
+
+def readable(features: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which clips have features of at least one modality, (n_clips,)."""
+    return share_read(features) > 0

@@ -21,6 +21,7 @@ from skavsc.cli._common import (
     report_option,
     say,
     set_verbosity,
+    share_read,
     write_html,
 )
 from skavsc.evaluation import SceneReport, complexity_report, cross_validate_scenes
@@ -164,10 +165,8 @@ def prepare(
 
 def _say_if_short(features: NDArray[Any], duration: float) -> None:
     """Say if most clips are shorter than what a model will take for a clip."""
-    names = features.dtype.names
-    fields = [features] if names is None else [features[name] for name in names]
     # What lies behind the end of a clip is NaN.
-    there = np.max([(~np.isnan(f)).reshape(len(f), -1).mean(axis=1) for f in fields], axis=0)
+    there = share_read(features)
     if there.any() and (typical := np.median(there[there > 0])) < 0.9:
         say(
             f"Most clips have about {typical * duration:.1f} s, and --duration is {duration:g}: "

@@ -44,6 +44,10 @@ def test_features_of_one_modality(folder, tmp_path, capsys):
     words = ["features", str(table), "--duration", "1", "-o"]
     assert main([*words, str(tmp_path / "f.npy")]) == 0
     assert np.load(tmp_path / "f.npy", allow_pickle=False).shape == (16, 64, 50, 3)
+    assert "Most clips have" not in capsys.readouterr().err
+    words[3] = "2.5"
+    assert main([*words, str(tmp_path / "f.npy")]) == 0
+    assert "Most clips have about 1.0 s, and --duration is 2.5" in capsys.readouterr().err
     assert main([*words, str(tmp_path / "f.csv")]) == 2
     assert "must end in .npz or .npy" in capsys.readouterr().err
 
