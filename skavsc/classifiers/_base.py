@@ -118,7 +118,7 @@ class SceneClassifier(ClassifierMixin, NetworkRunner, AugmentedEstimator, metacl
         """
         seed = self._seed()
         features = self._features(X, reset=not (self.warm_start and self._has_network()))
-        # Now, and not after the training.
+        # Before the training, which may take hours.
         features.starts_between(self.starts_per_second)
         y = check_labels(y, features.n_clips)
         groups = check_groups(groups, features.n_clips)
@@ -331,7 +331,7 @@ class SceneClassifier(ClassifierMixin, NetworkRunner, AugmentedEstimator, metacl
             return network
 
         if self.runtime == "onnxruntime":
-            # Now, and not after the training.
+            # Before the training, which may take hours.
             require_onnxruntime()
         fresh = not (going_on and self._has_network())
         self._forget_onnx()

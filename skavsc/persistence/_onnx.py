@@ -25,8 +25,9 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str] | None = None) -> bytes
 
     Parameters
     ----------
-    estimator : AudioSceneClassifier, VisualSceneClassifier, SECRNNClassifier or keras.Model
-        The fitted classifier; or a network, such as `skavsc.networks` and
+    estimator : scene classifier or keras.Model
+        A fitted AudioSceneClassifier, VisualSceneClassifier, EmbeddingSceneClassifier or
+        SECRNNClassifier; or a network, such as `skavsc.networks` and
         `SECRNNClassifier.build_deployable` build them.
     path : path-like, default=None
         The file to write, by convention ``*.onnx``. A file that is there is replaced once the new
@@ -82,7 +83,8 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str] | None = None) -> bytes
         remedy = f"; pass its last step, {steps[-1][1]!r}" if steps else ""
         raise TypeError(
             f"estimator is a {type(estimator).__name__}; only networks can be written as ONNX: an "
-            f"AudioSceneClassifier, VisualSceneClassifier, SECRNNClassifier or keras.Model{remedy}"
+            f"AudioSceneClassifier, VisualSceneClassifier, EmbeddingSceneClassifier, "
+            f"SECRNNClassifier or keras.Model{remedy}"
         )
     if path is not None:
         write_atomically(Path(path), graph)
