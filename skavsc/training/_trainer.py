@@ -150,6 +150,51 @@ def steps_at_once(network: keras.Model, steps_per_epoch: int) -> int:
     return max(n for n in range(1, most + 1) if steps_per_epoch % n == 0)
 
 
+def drop_stale_traces(network: keras.Model, traced_for: str) -> None:
+    """Have Keras trace the steps again if those of an earlier fit were traced for another value."""
+    if getattr(network, "traced_for", traced_for) != traced_for:
+        network.train_function = network.test_function = None
+    network.traced_for = traced_for
+
+
+def epoch_callbacks(
+    options: TrainingOptions, first_rate: float, initial_epoch: int, *, validated: bool
+) -> list[keras.callbacks.Callback]:
+    """Return the callbacks that the options ask for, in the order in which they act."""
+    callbacks: list[keras.callbacks.Callback] = []
+    if options.verbose:
+        callbacks.append(EpochLines(options.label))
+    if keras.backend.backend() == "jax":
+        callbacks.append(StateByEpoch())
+    if validated:
+        callbacks.append(
+            keras.callbacks.EarlyStopping(
+                "val_loss", patience=options.patience, restore_best_weights=True
+            )
+        )
+        if options.rate_schedule == "halving":
+            callbacks.append(
+                keras.callbacks.ReduceLROnPlateau(
+                    "val_loss", factor=0.5, patience=options.rate_patience
+                )
+            )
+    if options.rate_schedule == "cosine":
+        callbacks.append(CosineDecay(first_rate, initial_epoch, options.epochs))
+    return callbacks
+
+
+def keep_weights_so_far(callbacks: list[keras.callbacks.Callback]) -> str:
+    """Restore the weights to keep of an interrupted training; return whether "best" or "last"."""
+    kept = "last"
+    for callback in callbacks:
+        if isinstance(callback, StateByEpoch):
+            callback.restore()
+        elif isinstance(callback, keras.callbacks.EarlyStopping):
+            callback.on_train_end()
+            kept = "best"
+    return kept
+
+
 def train_network(
     network: keras.Model,
     training_set: TrainingSet,
@@ -192,37 +237,15 @@ def train_network(
         first_epoch=initial_epoch + 1,
     )
     held_out = None if validation is None else SegmentBatches(validation, training_set.classes)
-    stopping = state = None
-    callbacks: list[keras.callbacks.Callback] = []
-    if options.verbose:
-        callbacks.append(EpochLines(options.label))
-    if keras.backend.backend() == "jax":
-        callbacks.append(state := StateByEpoch())
-    if held_out is not None:
-        stopping = keras.callbacks.EarlyStopping(
-            "val_loss", patience=options.patience, restore_best_weights=True
-        )
-        callbacks.append(stopping)
-        if options.rate_schedule == "halving":
-            callbacks.append(
-                keras.callbacks.ReduceLROnPlateau(
-                    "val_loss", factor=0.5, patience=options.rate_patience
-                )
-            )
     first_rate = float(network.optimizer.learning_rate)
-    if options.rate_schedule == "cosine":
-        callbacks.append(CosineDecay(first_rate, initial_epoch, options.epochs))
+    callbacks = epoch_callbacks(options, first_rate, initial_epoch, validated=held_out is not None)
     # The last, so that it sees what the others add, such as the rate.
     history = keras.callbacks.History()
     callbacks.append(history)
     n_at_once = steps_at_once(network, batches.steps_per_epoch)
     try:
         network.steps_per_execution = n_at_once
-        traced_for = f"{n_at_once} {options.precision}"
-        if getattr(network, "traced_for", traced_for) != traced_for:
-            # The functions of an earlier fit take another number, or compute otherwise.
-            network.train_function = network.test_function = None
-        network.traced_for = traced_for
+        drop_stale_traces(network, f"{n_at_once} {options.precision}")
         with computing_in(network, options.precision):
             network.fit(
                 batches,
@@ -245,14 +268,11 @@ def train_network(
             )
         if interruptions.note() or untrained or not options.keep_interrupted:
             raise
-        if state is not None:
-            state.restore()
-        if stopping is not None:
-            stopping.on_train_end()
+        kept = keep_weights_so_far(callbacks)
         warnings.warn(
             f"training of the {options.label} network was interrupted after {n_epochs} epochs; "
-            f"the {'last' if stopping is None else 'best'} weights so far are kept, and the "
-            f"program goes on (Ctrl-C twice within {TWICE_SECONDS:.0f} seconds ends it)",
+            f"the {kept} weights so far are kept, and the program goes on (Ctrl-C twice within "
+            f"{TWICE_SECONDS:.0f} seconds ends it)",
             ConvergenceWarning,
             stacklevel=2,
         )
