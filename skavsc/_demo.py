@@ -5,8 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
 
 from skavsc._full_demo import (
     DURATION,
@@ -14,6 +18,7 @@ from skavsc._full_demo import (
     N_SCENES,
     predict_in_fresh_process,
     render_scenes,
+    say_probabilities,
 )
 from skavsc.evaluation import SceneReport, cross_validate_scenes
 from skavsc.persistence import save
@@ -60,26 +65,10 @@ def run_demo(
     say(f"   {'':18}{'accuracy %':>12}{'macro log loss':>17}")
     reports: dict[str, SceneReport] = {}
     for name, modalities in ROWS.items():
-        pipeline = make_scene_classifier(
-            "statistics",
-            modalities=modalities,
-            duration=DURATION,
-            C=0.1,
-            memory=str(directory / "cache"),
-            random_state=0,
-            verbose=verbose,
+        pipeline, features, report = _cross_validate(
+            modalities, X, y, groups, name, memory=str(directory / "cache"), verbose=verbose
         )
-        features = pipeline[:-1].fit_transform(X)
-        reports[name] = report = cross_validate_scenes(
-            pipeline[-1],
-            features,
-            y,
-            groups=groups,
-            cv=LocationFolds(N_FOLDS, random_state=0),
-            modalities=features.dtype.names or (),
-            clips=X,
-            name=name,
-        )
+        reports[name] = report
         clips = report.summary().loc["clips"]
         figures = f"{100 * clips['accuracy']:12.1f}{clips['macro_log_loss']:17.3f}"
         say(f"   {name:18}{figures}   {to_go(name)}")
@@ -96,8 +85,7 @@ def run_demo(
     clip, truth = scenes.X[unseen].iloc[:1], scenes.y[unseen][0]
     say(f"4. Predicting an unseen clip in a fresh process: {clip['video'].iloc[0]}")
     fresh = predict_in_fresh_process(model, clip)
-    for label, probability in sorted(fresh.items(), key=lambda item: -item[1]):
-        say(f"   {label:20} {probability:.3f}{'   <- true' if label == truth else ''}")
+    say_probabilities(fresh, truth, say)
 
     say(f"Done in {time.perf_counter() - started:.0f} s. The scenes are drawn and synthesised.")
     say("Next, with your own clips, one folder a label:")
@@ -105,3 +93,47 @@ def run_demo(
     say("   skavsc predict model.skops FILE...")
     say("The published networks on these scenes, in some ten minutes: skavsc demo --full")
     return reports
+
+
+def _cross_validate(
+    modalities: list[str],
+    X: pd.DataFrame,
+    y: NDArray[Any],
+    groups: NDArray[Any],
+    name: str,
+    *,
+    memory: str,
+    verbose: int,
+) -> tuple[Pipeline, NDArray[Any], SceneReport]:
+    """Compute the features of some modalities once, and cross-validate the classifier on them.
+
+    Returns
+    -------
+    pipeline : Pipeline
+        The features, fitted, and the classifier, which is not.
+    features : ndarray or structured array of n_clips rows
+        The features.
+    report : SceneReport
+        The out-of-fold predictions.
+    """
+    pipeline = make_scene_classifier(
+        "statistics",
+        modalities=modalities,
+        duration=DURATION,
+        C=0.1,
+        memory=memory,
+        random_state=0,
+        verbose=verbose,
+    )
+    features = pipeline[:-1].fit_transform(X)
+    report = cross_validate_scenes(
+        pipeline[-1],
+        features,
+        y,
+        groups=groups,
+        cv=LocationFolds(N_FOLDS, random_state=0),
+        modalities=features.dtype.names or (),
+        clips=X,
+        name=name,
+    )
+    return pipeline, features, report

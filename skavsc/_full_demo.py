@@ -125,11 +125,7 @@ def run_full_demo(
     best = min(table.reset_index().to_dict("records"), key=lambda row: row["macro_log_loss"])
     kind, cell = best["features"], best["classifier"]
     say(f"4. Fitting the best by log loss, {kind} with {cell}, on all {len(X)} clips")
-    pipeline = Pipeline(
-        [("features", feature_union(KINDS[kind], weights)), ("classifier", best_classifier(cell))]
-    )
-    with _quiet_about_weights():
-        pipeline.fit(X, y, classifier__groups=groups)
+    pipeline = _fit(kind, cell, weights, X, y, groups)
     model = directory / "model.skops"
     save(pipeline, model)
     say(f"   saved as {model}")
@@ -137,11 +133,8 @@ def run_full_demo(
     clip, truth = scenes.X[unseen].iloc[:1], scenes.y[unseen][0]
     say(f"5. Loading it in a fresh process to predict an unseen clip, {clip['video'].iloc[0]}")
     fresh = predict_in_fresh_process(model, clip)
-    for label, probability in sorted(fresh.items(), key=lambda item: -item[1]):
-        say(f"   {label:20} {probability:.3f}{'   <- true' if label == truth else ''}")
-    here = dict(zip(pipeline.classes_, pipeline.predict_proba(clip)[0], strict=True))
-    if any(here[label] != probability for label, probability in fresh.items()):
-        raise RuntimeError(f"the reloaded {model} predicts {fresh}, this process {here}")
+    say_probabilities(fresh, truth, say)
+    _check_equal(fresh, pipeline, clip, model)
     say("   equal to what this process predicts")
 
     minutes = (time.perf_counter() - started) / 60
@@ -203,6 +196,22 @@ def _features(X: pd.DataFrame, weights: str | None, verbose: int) -> dict[str, N
     return features
 
 
+def _fit(
+    kind: str,
+    cell: str,
+    weights: str | None,
+    X: pd.DataFrame,
+    y: NDArray[Any],
+    groups: NDArray[Any],
+) -> Pipeline:
+    """Fit the features and the classifier of a cell of the table to all clips."""
+    pipeline = Pipeline(
+        [("features", feature_union(KINDS[kind], weights)), ("classifier", best_classifier(cell))]
+    )
+    with _quiet_about_weights():
+        return pipeline.fit(X, y, classifier__groups=groups)
+
+
 def predict_in_fresh_process(model: Path, clip: pd.DataFrame) -> dict[str, float]:
     """Give the probabilities that another process predicts from the files."""
     paths = clip[["audio", "video"]].iloc[0].tolist()
@@ -216,6 +225,23 @@ def predict_in_fresh_process(model: Path, clip: pd.DataFrame) -> dict[str, float
         raise RuntimeError(f"{model} could not be used in a fresh process:\n{run.stderr}")
     pairs = (line.rsplit(" ", 1) for line in run.stdout.splitlines())
     return {label: float(probability) for label, probability in pairs}
+
+
+def _check_equal(
+    fresh: dict[str, float], pipeline: Pipeline, clip: pd.DataFrame, model: Path
+) -> None:
+    """Raise if the model file predicts other probabilities than the pipeline that it holds."""
+    here = dict(zip(pipeline.classes_, pipeline.predict_proba(clip)[0], strict=True))
+    if any(here[label] != probability for label, probability in fresh.items()):
+        raise RuntimeError(f"the reloaded {model} predicts {fresh}, this process {here}")
+
+
+def say_probabilities(
+    probabilities: dict[str, float], truth: str, say: Callable[[str], None]
+) -> None:
+    """Show the probabilities of a clip, the largest first, and which label is the true one."""
+    for label, probability in sorted(probabilities.items(), key=lambda item: -item[1]):
+        say(f"   {label:20} {probability:.3f}{'   <- true' if label == truth else ''}")
 
 
 def _report(text: str, table: pd.DataFrame, best: str, weights: str | None) -> str:

@@ -206,23 +206,34 @@ def map_clips(
                 bar.update()
         if file is not None:
             array = file.finish(keys)
-    if failed:
-        message = (
-            f"{len(failed)} of {len(sources)} clips could not be read and are missing (NaN); "
-            f"the first is {failed[min(failed)]}"
-        )
-        errors = [failed[row] for row in sorted(failed)]
-        warnings.warn(MissingClipWarning(message, errors), stacklevel=3)
-    if not_kept and cache is not None:
-        cause = not_kept[0].strerror or not_kept[0]
-        warnings.warn(
-            f"the features of {len(not_kept)} of {len(sources)} clips are not kept, because "
-            f"{str(cache.root)!r} cannot be written ({cause}), and will be computed again; make "
-            f"room, get the permission, or set memory= to another folder",
-            CacheWarning,
-            stacklevel=3,
-        )
+    _warn_of_failed(failed, len(sources))
+    if cache is not None:
+        _warn_of_not_kept(not_kept, len(sources), cache)
     return array
+
+
+def _warn_of_failed(failed: dict[int, MediaError], n_clips: int) -> None:
+    if not failed:
+        return
+    message = (
+        f"{len(failed)} of {n_clips} clips could not be read and are missing (NaN); "
+        f"the first is {failed[min(failed)]}"
+    )
+    errors = [failed[row] for row in sorted(failed)]
+    warnings.warn(MissingClipWarning(message, errors), stacklevel=4)
+
+
+def _warn_of_not_kept(not_kept: list[OSError], n_clips: int, cache: ClipCache) -> None:
+    if not not_kept:
+        return
+    cause = not_kept[0].strerror or not_kept[0]
+    warnings.warn(
+        f"the features of {len(not_kept)} of {n_clips} clips are not kept, because "
+        f"{str(cache.root)!r} cannot be written ({cause}), and will be computed again; make "
+        f"room, get the permission, or set memory= to another folder",
+        CacheWarning,
+        stacklevel=4,
+    )
 
 
 def _progress(

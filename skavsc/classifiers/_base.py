@@ -320,32 +320,19 @@ class SceneClassifier(ClassifierMixin, NetworkRunner, AugmentedEstimator, metacl
         keep_interrupted: bool = True,
     ) -> None:
         """Train the network, by default for ``self.epochs``; build it first where it begins."""
-        import keras
-
-        from skavsc.training import SegmentKerasClassifier, TrainingOptions, compile_network
-
-        def build() -> keras.Model:
-            network = self._build_network(training_set)
-            loss = keras.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing)
-            compile_network(network, self.learning_rate, loss)
-            return network
+        from skavsc.training import TrainingOptions
 
         if self.runtime == "onnxruntime":
             # Before the training, which may take hours.
             require_onnxruntime()
-        fresh = not (going_on and self._has_network())
         self._forget_onnx()
-        if fresh:
-            self.keras_classifier_ = SegmentKerasClassifier.build(
-                build, training_set.classes, training_set.seed
-            )
-            self.classes_ = training_set.classes
-            self._built_with = self._network_params()
-        else:
+        if going_on and self._has_network():
             self._check_as_built(training_set.classes)
             if self.learning_rate != self._built_with["learning_rate"]:
                 self.keras_classifier_.model_.optimizer.learning_rate = self.learning_rate
                 self._built_with["learning_rate"] = self.learning_rate
+        else:
+            self._start_network(training_set)
         options = TrainingOptions(
             label=self._label,
             epochs=epochs or self.epochs,
@@ -362,6 +349,24 @@ class SceneClassifier(ClassifierMixin, NetworkRunner, AugmentedEstimator, metacl
         fine_tuning = self._fine_tuning()
         self.keras_classifier_.train(training_set, options, fine_tuning)
         self._keep_fine_tuned(fine_tuning, training_set)
+
+    def _start_network(self, training_set: TrainingSet) -> None:
+        """Build and compile a new network."""
+        import keras
+
+        from skavsc.training import SegmentKerasClassifier, compile_network
+
+        def build() -> keras.Model:
+            network = self._build_network(training_set)
+            loss = keras.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing)
+            compile_network(network, self.learning_rate, loss)
+            return network
+
+        self.keras_classifier_ = SegmentKerasClassifier.build(
+            build, training_set.classes, training_set.seed
+        )
+        self.classes_ = training_set.classes
+        self._built_with = self._network_params()
 
     def _network_params(self) -> dict[str, Any]:
         names = (*self._built_in, "label_smoothing", "learning_rate")

@@ -67,6 +67,21 @@ def check_features(
         )
     if len(X) == 0:
         raise ValueError(f"Found array with 0 sample(s) (shape={X.shape}): there are no clips")
+    _check_segment_frames(X, field, axes, segment_frames, parameter)
+    if known is not None:
+        for axis in set(range(1, len(axes))) - {len(axes) - 2}:
+            if X.shape[axis] != known[axis]:
+                raise ValueError(
+                    f"X has {X.shape[axis]} {axes[axis]} on axis {axis}, the classifier was "
+                    f"fitted with {known[axis]}; extract with the same parameters as for fit"
+                )
+    return X
+
+
+def _check_segment_frames(
+    X: NDArray[Any], field: str, axes: tuple[str, ...], segment_frames: int, parameter: str
+) -> None:
+    """Raise if so many frames are not one second of the features, or X has fewer."""
     rate = rate_of(X)
     if rate is not None and round(rate) != segment_frames:
         raise ValueError(
@@ -80,14 +95,6 @@ def check_features(
             f"{field} features have {X.shape[frames]} {axes[frames]} on axis {frames}, fewer than "
             f"the {parameter}={segment_frames} of one second"
         )
-    if known is not None:
-        for axis in set(range(1, len(axes))) - {frames}:
-            if X.shape[axis] != known[axis]:
-                raise ValueError(
-                    f"X has {X.shape[axis]} {axes[axis]} on axis {axis}, the classifier was "
-                    f"fitted with {known[axis]}; extract with the same parameters as for fit"
-                )
-    return X
 
 
 def require_fields(X: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import click
@@ -118,13 +119,11 @@ def prepare(
         f"{len(clips.X)} clips of {len(np.unique(clips.y))} classes from {n_locations} recording "
         f"locations; with {' and '.join(modalities)}"
     )
-    choice = choose_recipe(
-        clips.y, clips.groups, modalities, audio_model=audio_model, image_model=image_model
-    )
+    models = {"audio_model": audio_model, "image_model": image_model}
+    choice = choose_recipe(clips.y, clips.groups, modalities, **models)
     if recipe != "auto":
         choice = choice._replace(recipe=recipe, reason="as asked for")
     say(f"Recipe: {choice.recipe} ({choice.reason})")
-    models = {"audio_model": audio_model, "image_model": image_model}
 
     def build(modalities: list[str]) -> Any:
         return make_scene_classifier(
@@ -140,16 +139,7 @@ def prepare(
             **{name: model for name, model in models.items() if model is not None},
         )
 
-    pipeline = build(modalities)
-    # Once, in this process; the folds and the model share them.
-    features = pipeline[:-1].fit_transform(clips.X)
-    if features.dtype.names is not None:
-        found = [name for name in modalities if readable(features[name]).any()]
-        if len(found) == 1:
-            say(f"No clip has {_WORDS[found[0]]} that can be read")
-            modalities, features, pipeline = found, features[found[0]], build(found)
-            # Nothing is left to learn in it: features do not depend on other clips.
-            pipeline[:-1].fit(clips.X.iloc[:1])
+    pipeline, modalities, features = _with_features(build, modalities, clips.X)
     _say_if_short(features, duration)
     return Prepared(
         pipeline,
@@ -161,6 +151,26 @@ def prepare(
         choice.recipe,
         clips.get("cv"),
     )
+
+
+def _with_features(
+    build: Callable[[list[str]], Any], modalities: list[str], X: pd.DataFrame
+) -> tuple[Any, list[str], NDArray[Any]]:
+    """Return a pipeline, its modalities and the features of all clips.
+
+    If one modality can be read in no clip, the pipeline is one of the other modality alone.
+    """
+    pipeline = build(modalities)
+    # Once, in this process; the folds and the model share them.
+    features = pipeline[:-1].fit_transform(X)
+    if features.dtype.names is not None:
+        found = [name for name in modalities if readable(features[name]).any()]
+        if len(found) == 1:
+            say(f"No clip has {_WORDS[found[0]]} that can be read")
+            modalities, features, pipeline = found, features[found[0]], build(found)
+            # Nothing is left to learn in it: features do not depend on other clips.
+            pipeline[:-1].fit(X.iloc[:1])
+    return pipeline, modalities, features
 
 
 def _say_if_short(features: NDArray[Any], duration: float) -> None:

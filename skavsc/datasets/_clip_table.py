@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
 from skavsc.datasets._tables import (
@@ -133,17 +134,7 @@ def load_clip_table(
     if table.empty:
         raise ClipTableError(f"{path} lists no clip")
     start = path.parent if root is None else Path(os.fsdecode(root))
-    X = pd.DataFrame(
-        {
-            stream: [
-                None if cell is None else path_of(cell, start)
-                for cell in ([None] * len(table) if column is None else table[column])
-            ]
-            for stream, column in files.items()
-        },
-        index=table.index,
-        dtype=object,
-    )
+    X = _files_of_clips(table, files, start)
     without = X.index[X.isna().all(axis=1)]
     if len(without):
         raise ClipTableError(
@@ -160,10 +151,32 @@ def load_clip_table(
     if group_column is not None:
         require_values(table[group_column], path, "group")
         found = np.array(table[group_column].tolist())
-    elif callable(groups):
-        paths = [sound or picture for sound, picture in zip(X["audio"], X["video"], strict=True)]
-        found = call_groups(groups, [normalized(Path(name).stem) for name in paths])
     else:
-        found = np.arange(len(X))
+        found = _groups_by_name(X, groups)
     X = pd.concat([check_files(X, on_error), others], axis=1)
     return clip_bunch(X, y, found, f"{len(X)} clips from {path}")
+
+
+def _files_of_clips(
+    table: pd.DataFrame, columns: dict[str, str | None], start: Path
+) -> pd.DataFrame:
+    """Return the columns ``audio`` and ``video``: the paths of the files, or None."""
+    return pd.DataFrame(
+        {
+            stream: [
+                None if cell is None else path_of(cell, start)
+                for cell in ([None] * len(table) if column is None else table[column])
+            ]
+            for stream, column in columns.items()
+        },
+        index=table.index,
+        dtype=object,
+    )
+
+
+def _groups_by_name(X: pd.DataFrame, groups: Any) -> NDArray[Any]:
+    """Return what a function makes of the clips' names; without one, each clip is a group."""
+    if not callable(groups):
+        return np.arange(len(X))
+    paths = [sound or picture for sound, picture in zip(X["audio"], X["video"], strict=True)]
+    return call_groups(groups, [normalized(Path(name).stem) for name in paths])

@@ -94,6 +94,52 @@ def fit_and_predict(
     )
 
 
+def join_folds(
+    folds: Sequence[Fold],
+    outcomes: Sequence[Outcome],
+    classes: NDArray[Any],
+    n_clips: int,
+    values: Sequence[NDArray[Any] | None],
+) -> NDArray[Any] | None:
+    """Join what the folds predict for their test clips to one array of all clips.
+
+    Parameters
+    ----------
+    folds : sequence of (ndarray, ndarray)
+        The training and test rows of each fold.
+    outcomes : sequence of Outcome
+        The outcome of each fold.
+    classes : ndarray of shape (n_classes,)
+        The sorted labels of all clips.
+    n_clips : int
+        Number of clips.
+    values : sequence of ndarray of shape (n_test_clips, ..., n_fold_classes) or None
+        The part of each outcome to join; None where a fold has none.
+
+    Returns
+    -------
+    ndarray of shape (n_clips, ..., n_classes) or None
+        0 for classes that a fold was not trained on, NaN for clips and segments that no fold
+        predicts; None if no fold has such a part.
+    """
+    there = [found for found in values if found is not None]
+    if not there:
+        return None
+    # Clips of one fold may have fewer segments than those of another.
+    inner = tuple(np.max([found.shape[1:-1] for found in there], axis=0).astype(int))
+    result = np.full((n_clips, *inner, len(classes)), np.nan, dtype=np.result_type(*there))
+    for (_, test), outcome, found in zip(folds, outcomes, values, strict=True):
+        if found is None:
+            continue
+        known = np.searchsorted(classes, outcome.classes)
+        aligned = np.zeros((*found.shape[:-1], len(classes)), dtype=result.dtype)
+        aligned[..., known] = found
+        aligned[np.isnan(found[..., 0])] = np.nan
+        of_fold: Any = (test, *(slice(size) for size in found.shape[1:-1]))
+        result[of_fold] = aligned
+    return result
+
+
 def training_histories(classifier: Any) -> dict[str, dict[str, list[float]]]:
     """Return the loss and accuracy after each epoch of every stage of the training.
 

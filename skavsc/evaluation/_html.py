@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,9 @@ from skavsc.evaluation._html_tables import (
 )
 from skavsc.evaluation._scene_report import SceneReport
 from skavsc.exceptions import MediaError
+
+if TYPE_CHECKING:
+    import jinja2
 
 _PACKAGES = (
     "skavsc",
@@ -118,21 +121,7 @@ def write_report(
     ...     "Surest errors" in path.read_text(encoding="utf-8")
     True
     """
-    try:
-        import jinja2
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            "write_report needs Jinja and matplotlib; install them with: "
-            "pip install 'skavsc[report]'"
-        ) from error
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("skavsc.evaluation"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    template = _template()
     errors = report.errors(n_errors)
     suspects = report.label_errors(n_label_errors)
     suspects = suspects[suspects["probability_of_true"] < 0.5]
@@ -142,20 +131,10 @@ def write_report(
         for fold, histories in enumerate(report.histories)
         if histories
     ]
-    sections = [
-        ("answer", "How good is it?"),
-        ("classes", "What is confused"),
-        ("errors", "Surest errors"),
-        ("labels", "Likely label errors"),
-        ("data", "Data and folds"),
-        *([("training", "Training")] if training else []),
-        *([("complexity", "Complexity")] if complexity is not None else []),
-        ("repeat", "How to repeat it"),
-    ]
     summary = report.summary()
-    page = environment.get_template("report.html.jinja").render(
+    page = template.render(
         title=title or f"Scene classification by {report.name}",
-        sections=sections,
+        sections=_sections(with_training=bool(training), with_complexity=complexity is not None),
         answer=_answer(report, summary),
         figures=_figures(summary),
         summary=summary_table(summary),
@@ -179,6 +158,39 @@ def write_report(
     path = Path(path)
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _template() -> jinja2.Template:
+    try:
+        import jinja2
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "write_report needs Jinja and matplotlib; install them with: "
+            "pip install 'skavsc[report]'"
+        ) from error
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("skavsc.evaluation"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.jinja")
+
+
+def _sections(*, with_training: bool, with_complexity: bool) -> list[tuple[str, str]]:
+    """Return the anchor and the heading of each section, in their order on the page."""
+    return [
+        ("answer", "How good is it?"),
+        ("classes", "What is confused"),
+        ("errors", "Surest errors"),
+        ("labels", "Likely label errors"),
+        ("data", "Data and folds"),
+        *([("training", "Training")] if with_training else []),
+        *([("complexity", "Complexity")] if with_complexity else []),
+        ("repeat", "How to repeat it"),
+    ]
 
 
 def _answer(report: SceneReport, summary: pd.DataFrame) -> list[str]:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils.validation import check_consistent_length
 
 from skavsc._parallel import Parallel, delayed
-from skavsc.evaluation._cross_validation import Fold, check_folds, check_modalities, fit_and_predict
+from skavsc.evaluation._cross_validation import (
+    Fold,
+    check_folds,
+    check_modalities,
+    fit_and_predict,
+    join_folds,
+)
 from skavsc.evaluation._metrics import check_scored
 from skavsc.evaluation._scene_report import SceneReport
 
@@ -110,40 +117,21 @@ def cross_validate_scenes(
         )
         for fold in folds
     )
+    join = functools.partial(join_folds, folds, outcomes, classes, len(truth))
     table = X if clips is None and isinstance(X, pd.DataFrame) else clips
-
-    def joined(values: list[NDArray[Any] | None]) -> NDArray[Any] | None:
-        """Join what the folds gave, columns in the order of all classes."""
-        there = [found for found in values if found is not None]
-        if not there:
-            return None
-        # Clips of one fold may have fewer segments than those of another.
-        inner = tuple(np.max([found.shape[1:-1] for found in there], axis=0).astype(int))
-        result = np.full((len(truth), *inner, len(classes)), np.nan, dtype=np.result_type(*there))
-        for (_, test), outcome, found in zip(folds, outcomes, values, strict=True):
-            if found is None:
-                continue
-            known = np.searchsorted(classes, outcome.classes)
-            aligned = np.zeros((*found.shape[:-1], len(classes)), dtype=result.dtype)
-            aligned[..., known] = found
-            aligned[np.isnan(found[..., 0])] = np.nan
-            of_fold: Any = (test, *(slice(size) for size in found.shape[1:-1]))
-            result[of_fold] = aligned
-        return result
-
     report = scene_report(
         truth,
-        joined([outcome.probabilities for outcome in outcomes]),  # type: ignore[arg-type]
+        join([outcome.probabilities for outcome in outcomes]),  # type: ignore[arg-type]
         labels=classes,
         groups=groups,
         clips=table,
-        segments=joined([outcome.segments for outcome in outcomes]),
+        segments=join([outcome.segments for outcome in outcomes]),
         sample_weight=sample_weight,
         folds=folds,
         name=type(estimator).__name__ if name is None else name,
     )
     for modality in modalities:
-        without = joined([outcome.without[modality] for outcome in outcomes])
+        without = join([outcome.without[modality] for outcome in outcomes])
         assert without is not None
         report.without[modality] = without
     report.fit_times = [outcome.fit_time for outcome in outcomes]

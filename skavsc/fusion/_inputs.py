@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pickle import PicklingError
-from typing import Any
+from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
@@ -17,8 +17,8 @@ from sklearn.base import clone
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils import get_tags
 
-from skavsc._clips import is_missing
-from skavsc._sklearn_compat import _num_samples, _safe_indexing
+from skavsc._clips import check_labels, is_missing
+from skavsc._sklearn_compat import _check_sample_weight, _num_samples, _safe_indexing
 from skavsc.fusion._segment_classifiers import modality_of, usable_clips
 
 Mask = NDArray[np.bool_]
@@ -42,6 +42,39 @@ def as_rows(X: Any) -> Any:
 def take_rows(X: Any, rows: NDArray[np.intp], n_rows: int) -> Any:
     """Return some rows of X; all of them, in order, without a copy."""
     return X if len(rows) == n_rows else _safe_indexing(X, rows)
+
+
+class PresentClips(NamedTuple):
+    """The clips of a weight above 0: weight 0 is the same as absent."""
+
+    X: Any
+    labels: NDArray[Any]
+    groups: NDArray[Any] | None
+    weight: NDArray[np.float64]
+    #: Their rows among all clips.
+    rows: NDArray[np.intp]
+
+
+def present_clips(
+    X: Any, labels: NDArray[Any], groups: NDArray[Any] | None, sample_weight: Any
+) -> PresentClips:
+    """Leave out the clips of weight 0."""
+    n_clips = len(labels)
+    weight = _check_sample_weight(
+        sample_weight, np.empty((n_clips, 1)), dtype=np.float64, ensure_non_negative=True
+    )
+    rows = np.flatnonzero(weight)
+    if not len(rows):
+        raise ValueError("sample_weight is zero for every clip; give some clips a weight")
+    if len(rows) == n_clips:
+        return PresentClips(X, labels, groups, weight, rows)
+    return PresentClips(
+        take_rows(X, rows, n_clips),
+        check_labels(labels[rows], len(rows)),
+        None if groups is None else groups[rows],
+        weight[rows],
+        rows,
+    )
 
 
 def field_names(X: Any) -> tuple[str, ...]:

@@ -12,11 +12,10 @@ from sklearn.base import clone
 from sklearn.utils import Bunch
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
-from skavsc._clips import check_groups, check_labels, training_record
+from skavsc._clips import Folds, check_groups, check_labels, training_record
 from skavsc._sklearn_compat import (
     HasMethods,
     StrOptions,
-    _check_sample_weight,
     _fit_context,
     _num_samples,
     _routing_enabled,
@@ -26,12 +25,14 @@ from skavsc.exceptions import MissingClipWarning
 from skavsc.fusion._base import BaseFusion
 from skavsc.fusion._folds import inner_folds
 from skavsc.fusion._inputs import (
+    BranchInput,
+    Mask,
     after_leading_steps,
     as_rows,
     available_rows,
     branch_field,
     branch_inputs,
-    take_rows,
+    present_clips,
     with_leading_steps,
 )
 from skavsc.fusion._meta_models import (
@@ -42,6 +43,7 @@ from skavsc.fusion._meta_models import (
 )
 from skavsc.fusion._rules import RULES
 from skavsc.fusion._stacking import (
+    Floats,
     Metadata,
     check_prefit,
     fit_branches,
@@ -260,22 +262,13 @@ class LateFusionClassifier(BaseFusion):
         n_clips = _num_samples(X)
         labels = check_labels(y, n_clips)
         groups = check_groups(groups, n_clips)
-        weight = _check_sample_weight(
-            sample_weight, np.empty((n_clips, 1)), dtype=np.float64, ensure_non_negative=True
-        )
-        # Weight 0 is the same as absent.
-        kept = np.flatnonzero(weight)
-        if not len(kept):
-            raise ValueError("sample_weight is zero for every clip; give some clips a weight")
-        all_labels, all_groups = labels, groups
-        if len(kept) < n_clips:
-            X = take_rows(X, kept, n_clips)
-            labels, weight = check_labels(labels[kept], len(kept)), weight[kept]
-            groups = None if groups is None else groups[kept]
-        self.classes_, codes = np.unique(labels, return_inverse=True)
-        self.class_prior_ = np.bincount(codes, weight) / weight.sum()
+        clips = present_clips(X, labels, groups, sample_weight)
+        self.classes_, codes = np.unique(clips.labels, return_inverse=True)
+        self.class_prior_ = np.bincount(codes, clips.weight) / clips.weight.sum()
         metadata = self._branch_metadata(
-            branches, groups=groups, sample_weight=None if sample_weight is None else weight
+            branches,
+            groups=clips.groups,
+            sample_weight=None if sample_weight is None else clips.weight,
         )
         prefit = isinstance(self.cv, str)
         folds = []
@@ -284,53 +277,73 @@ class LateFusionClassifier(BaseFusion):
         else:
             # Before the features are computed: impossible folds are reported at once.
             if not is_fixed(self.final_estimator) or self.calibration is not None:
-                folds = inner_folds(self.cv, all_labels, all_groups, self.random_state, kept)
+                folds = inner_folds(self.cv, labels, groups, self.random_state, clips.rows)
             branches = [(name, clone(estimator)) for name, estimator in branches]
-        inputs = branch_inputs(branches, X, fit=not prefit, y=labels)
-        available = available_rows(inputs, len(kept))
-        if self.missing == "raise":
-            check_any_available(available, kept)
-        elif n_empty := np.count_nonzero(~available.any(axis=1)):
-            warnings.warn(
-                f"{n_empty} of {len(kept)} clips have no modality and are left out of fit",
-                MissingClipWarning,
-                stacklevel=3,
-            )
+        inputs = branch_inputs(branches, clips.X, fit=not prefit, y=clips.labels)
+        available = available_rows(inputs, len(clips.rows))
+        self._check_available(available, clips.rows)
         if prefit:
             self.estimators_ = [estimator for _, estimator in branches]
             probabilities = predict_branches(
-                inputs, self.estimators_, self.stack_method, self.classes_, len(kept)
+                inputs, self.estimators_, self.stack_method, self.classes_, len(clips.rows)
             )
         else:
-            fitted, probabilities = fit_branches(
-                inputs,
-                [after_leading_steps(estimator) for _, estimator in branches],
-                labels,
-                metadata,
-                folds,
-                stack_method=self.stack_method,
-                n_jobs=self.n_jobs,
-                verbose=self.verbose,
+            self.estimators_, probabilities = self._fit_branches(
+                branches, inputs, clips.labels, metadata, folds
             )
-            self.estimators_ = [
-                with_leading_steps(estimator, rest)
-                for (_, estimator), rest in zip(branches, fitted, strict=True)
-            ]
         names = [name for name, _ in branches]
         self.named_estimators_ = Bunch(**dict(zip(names, self.estimators_, strict=True)))
-        self._fields = {name: branch_field(X, name, estimator) for name, estimator in branches}
+        self._fields = {
+            name: branch_field(clips.X, name, estimator) for name, estimator in branches
+        }
         self._meta = MetaModels(self.final_estimator, self.calibration, names, self.classes_).fit(
             probabilities,
             codes,
-            weight,
+            clips.weight,
             KnownClasses(codes, available, self.class_prior_, prefit),
         )
         self.temperatures_ = self._meta.temperatures
         self.modality_importances_ = self._meta.importances
         self.final_estimators_ = self._meta.by_name()
         self.final_estimator_ = self.final_estimators_.get(tuple(names))
-        self._trained_on = training_record(len(kept), groups)
+        self._trained_on = training_record(len(clips.rows), clips.groups)
         return self
+
+    def _check_available(self, available: Mask, rows: NDArray[np.intp]) -> None:
+        """Raise an error or warn, as ``missing`` says, if clips have no modality."""
+        if self.missing == "raise":
+            check_any_available(available, rows)
+        elif n_empty := np.count_nonzero(~available.any(axis=1)):
+            warnings.warn(
+                f"{n_empty} of {len(rows)} clips have no modality and are left out of fit",
+                MissingClipWarning,
+                stacklevel=4,
+            )
+
+    def _fit_branches(
+        self,
+        branches: list[tuple[str, Any]],
+        inputs: list[BranchInput],
+        labels: NDArray[Any],
+        metadata: list[Metadata],
+        folds: Folds,
+    ) -> tuple[list[Any], Floats]:
+        """Fit the branches to all clips; return them and their out-of-fold probabilities."""
+        fitted, probabilities = fit_branches(
+            inputs,
+            [after_leading_steps(estimator) for _, estimator in branches],
+            labels,
+            metadata,
+            folds,
+            stack_method=self.stack_method,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )
+        whole = [
+            with_leading_steps(estimator, rest)
+            for (_, estimator), rest in zip(branches, fitted, strict=True)
+        ]
+        return whole, probabilities
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Return the routing of metadata to the branches.
