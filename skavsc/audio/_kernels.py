@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skavsc.audio._numba_cache import compiled
+from skavsc.audio._numba_cache import cached_njit
 
 # Bands filtered side by side: one AVX-512 register of float64, or two of AVX2.
 LANES = 8
@@ -45,7 +45,7 @@ def _aligned_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]
     return buffer[start : start + n_bytes].view(dtype).reshape(shape)
 
 
-@compiled("contract")
+@cached_njit("contract")
 def _one_sample(work, memory, lane, before, x):  # type: ignore[no-untyped-def]
     """Pass one sample through the four sections of one band and one channel."""
     b1 = work[4, lane]
@@ -60,7 +60,7 @@ def _one_sample(work, memory, lane, before, x):  # type: ignore[no-untyped-def]
     return x
 
 
-@compiled("contract")
+@cached_njit("contract")
 def _two_samples(work, memory, lane, before, x0, x1):  # type: ignore[no-untyped-def]
     """Pass two samples, so that the filter memory is loaded and stored half as often."""
     b1 = work[4, lane]
@@ -77,7 +77,7 @@ def _two_samples(work, memory, lane, before, x0, x1):  # type: ignore[no-untyped
     return x0, x1
 
 
-@compiled("contract")
+@cached_njit("contract")
 def gammatone_energies(signals, groups, block, n_blocks):  # type: ignore[no-untyped-def]
     """Sum the squared band signals of two channels and of their difference over blocks.
 
@@ -132,14 +132,14 @@ def gammatone_energies(signals, groups, block, n_blocks):  # type: ignore[no-unt
     return energies
 
 
-@compiled("contract")
+@cached_njit("contract")
 def _mirrored(row, n_rows):  # type: ignore[no-untyped-def]
     """Reflect a row number at the edges: ... 1 0 | 0 1 ... n-1 | n-1 n-2 ..."""
     row %= 2 * n_rows
     return row if row < n_rows else 2 * n_rows - 1 - row
 
 
-@compiled("contract")
+@cached_njit("contract")
 def _slide(values, window, extra):  # type: ignore[no-untyped-def]
     """Compute ``sliding_median`` in a given work space.
 
@@ -196,7 +196,7 @@ def sliding_median(values: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(_slide(values, window, _aligned_zeros((3, _COLUMNS), values.dtype)))
 
 
-@compiled("contract")
+@cached_njit("contract")
 def pack_windows(pair, window, hop, first, packed):  # type: ignore[no-untyped-def]
     """Write windows of two signals as real and imaginary parts, for one Fourier transform.
 
@@ -219,7 +219,7 @@ def pack_windows(pair, window, hop, first, packed):  # type: ignore[no-untyped-d
         packed[row, 2 * window.size :] = 0.0
 
 
-@compiled("contract", "reassoc")
+@cached_njit("contract", "reassoc")
 def triangle_powers(packed, weights, bounds):  # type: ignore[no-untyped-def]
     """Weight the power spectra of two signals and of their difference with triangles.
 

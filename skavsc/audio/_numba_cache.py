@@ -15,7 +15,7 @@ import numba
 from skavsc.exceptions import CacheWarning
 
 
-def compiled(*fastmath: str) -> Callable[[Callable[..., Any]], Any]:
+def cached_njit(*fastmath: str) -> Callable[[Callable[..., Any]], Any]:
     """Compile by numba, with the cache on disk where there can be one.
 
     Parameters

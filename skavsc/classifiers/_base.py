@@ -354,12 +354,12 @@ class SceneClassifier(ClassifierMixin, NetworkRunner, AugmentedEstimator, metacl
         """Build and compile a new network."""
         import keras
 
-        from skavsc.training import SegmentKerasClassifier, compile_network
+        from skavsc.training import SegmentKerasClassifier, compile_for_training
 
         def build() -> keras.Model:
             network = self._build_network(training_set)
             loss = keras.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing)
-            compile_network(network, self.learning_rate, loss)
+            compile_for_training(network, self.learning_rate, loss)
             return network
 
         self.keras_classifier_ = SegmentKerasClassifier.build(

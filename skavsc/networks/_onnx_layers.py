@@ -60,7 +60,7 @@ def _activation(graph: Graph, layer: Any, config: Any, x: Tensor) -> Tensor:
     return activate(graph, config, x)
 
 
-@writes("Dropout", "SpatialDropout1D", "SpatialDropout2D", "Identity", "ModalityDropout")
+@writes("Dropout", "SpatialDropout1D", "SpatialDropout2D", "Identity", "ModalityMaskDropout")
 def _nothing(graph: Graph, layer: Any, config: Any, x: Any) -> Any:
     return x
 

@@ -58,7 +58,7 @@ class StepEmbedding(layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="skavsc")
-class ModalityDropout(layers.Layer):
+class ModalityMaskDropout(layers.Layer):
     """Hide a modality of some examples in training, so that the network learns to do without.
 
     With probability ``rate`` an example loses one modality, drawn at random. An example that has
@@ -209,7 +209,7 @@ def transformer_network(
         parts.append(StepEmbedding(name=f"{name}_position")(x))
         masks.append(present)
     if len(given) == 2:
-        masks = ModalityDropout(modality_dropout, seed, name="modality_dropout")(masks)
+        masks = ModalityMaskDropout(modality_dropout, seed, name="modality_dropout")(masks)
         x = layers.Concatenate(axis=1, name="steps")(parts)
         present = ops.concatenate(masks, axis=1)
     else:

@@ -11,7 +11,7 @@ from ._download import sha256_of as sha256_of
 from ._keras import ARCHITECTURES as ARCHITECTURES
 from ._keras import KerasNetwork as KerasNetwork
 from ._keras import choose_runtime as choose_runtime
-from ._keras import compiled as compiled
+from ._keras import compiled_network as compiled_network
 from ._keras import open_keras as open_keras
 from ._meant import Meant as Meant
 from ._meant import find_model as find_model

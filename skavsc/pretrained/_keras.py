@@ -19,7 +19,7 @@ from skavsc.pretrained._network import FrozenNetwork, Tensor, only_input
 from skavsc.pretrained._runtimes import (
     Compiled,
     check_runtime,
-    compile_network,
+    compile_for_runtime,
     fastest,
     installed_runtimes,
     precisions_of,
@@ -252,7 +252,7 @@ def _load_model(path: str) -> Any:
 
 
 @functools.lru_cache(maxsize=4)
-def compiled(
+def compiled_network(
     network: KerasNetwork,
     pooling: str | None,
     runtime: str,
@@ -285,16 +285,16 @@ def compiled(
     Examples
     --------
     >>> import keras, numpy as np
-    >>> from skavsc.pretrained import compiled, open_keras
+    >>> from skavsc.pretrained import compiled_network, open_keras
     >>> images = keras.Input((8, 8, 3))
     >>> network = open_keras(keras.Model(images, keras.layers.Conv2D(2, 3)(images)))
-    >>> run = compiled(network, "avg", "keras", "float32", batch_size=4, image_size=(8, 8))
+    >>> run = compiled_network(network, "avg", "keras", "float32", batch_size=4, image_size=(8, 8))
     >>> run(np.zeros((4, 8, 8, 3), dtype=np.float32)).shape
     (4, 2)
     """
     check_runtime(runtime)
     with standard_settings():
-        return compile_network(
+        return compile_for_runtime(
             network.model, network.digest, pooling, runtime, precision, batch_size, image_size
         )
 
@@ -357,7 +357,7 @@ def choose_runtime(
             )
         if possible[-1] == "bfloat16":
             # Now, and not in transform: it needs a network that can be copied.
-            compiled(network, pooling, runtime, "bfloat16", batch_size, image_size)
+            compiled_network(network, pooling, runtime, "bfloat16", batch_size, image_size)
         return runtime, possible[-1]
     candidates: dict[tuple[str, str], Compiled] = {}
     failure: Exception | None = None
@@ -365,7 +365,7 @@ def choose_runtime(
     for name in installed_runtimes():
         for each in precisions_of(name, precision):
             try:
-                run = compiled(network, pooling, name, each, batch_size, image_size)
+                run = compiled_network(network, pooling, name, each, batch_size, image_size)
                 run(np.zeros(shape, dtype=np.float32))
                 candidates[name, each] = run
             except Exception as error:

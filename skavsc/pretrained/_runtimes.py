@@ -226,7 +226,7 @@ def _compile_mnn(path: Path, shape: tuple[int, ...], pooling: str | None) -> Com
     return run
 
 
-def compile_network(
+def compile_for_runtime(
     network: Any,
     digest: str,
     pooling: str | None,

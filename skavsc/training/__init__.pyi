@@ -14,5 +14,5 @@ from ._segments import ModalityFeatures as ModalityFeatures
 from ._segments import StepFeatures as StepFeatures
 from ._segments import TrainingSet as TrainingSet
 from ._trainer import TrainingOptions as TrainingOptions
-from ._trainer import compile_network as compile_network
+from ._trainer import compile_for_training as compile_for_training
 from ._trainer import momentum_for as momentum_for

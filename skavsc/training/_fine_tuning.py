@@ -16,7 +16,7 @@ from skavsc.training._segments import TrainingSet
 from skavsc.training._trainer import (
     History,
     TrainingOptions,
-    compile_network,
+    compile_for_training,
     train_network,
 )
 from skavsc.visual import ImageEmbedder
@@ -149,7 +149,7 @@ def fine_tune(
         frozen.append(backbone.network)
     for layer in frozen:
         layer.trainable = True
-    compile_network(whole, fine_tuning.learning_rate, loss)
+    compile_for_training(whole, fine_tuning.learning_rate, loss)
     history = train_network(
         whole,
         training_set,
@@ -158,7 +158,7 @@ def fine_tune(
     )
     for layer in frozen:
         layer.trainable = False
-    compile_network(network, first_rate, loss)
+    compile_for_training(network, first_rate, loss)
     return history
 
 

@@ -81,10 +81,10 @@ class SegmentKerasClassifier(DocLinkMixin, KerasClassifier):
     Examples
     --------
     >>> import keras, numpy as np
-    >>> from skavsc.training import SegmentKerasClassifier, compile_network
+    >>> from skavsc.training import SegmentKerasClassifier, compile_for_training
     >>> def build():
     ...     network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, "softmax")])
-    ...     compile_network(network, 1e-3, keras.losses.CategoricalCrossentropy())
+    ...     compile_for_training(network, 1e-3, keras.losses.CategoricalCrossentropy())
     ...     return network
     >>> classifier = SegmentKerasClassifier.build(build, np.array(["park", "tram"]), seed=0)
     >>> classifier.model_.output_shape

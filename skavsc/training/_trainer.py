@@ -68,16 +68,18 @@ class TrainingOptions:
     keep_interrupted: bool = True
 
 
-def compile_network(network: keras.Model, learning_rate: float, loss: keras.losses.Loss) -> None:
+def compile_for_training(
+    network: keras.Model, learning_rate: float, loss: keras.losses.Loss
+) -> None:
     """Compile for Adam, anew where it was compiled before.
 
     Examples
     --------
     >>> import keras
-    >>> from skavsc.training import compile_network
+    >>> from skavsc.training import compile_for_training
     >>> inputs = keras.Input((4,))
     >>> network = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(inputs))
-    >>> compile_network(network, 1e-3, keras.losses.CategoricalCrossentropy())
+    >>> compile_for_training(network, 1e-3, keras.losses.CategoricalCrossentropy())
     >>> round(float(network.optimizer.learning_rate), 4)
     0.001
     """

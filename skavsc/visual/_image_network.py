@@ -19,7 +19,7 @@ from skavsc.pretrained import (
     KerasNetwork,
     Meant,
     choose_runtime,
-    compiled,
+    compiled_network,
     describe,
     find_model,
     labels_of,
@@ -188,7 +188,9 @@ class ImageNetwork:
             From RGB of 0 to 255 (batch_size, height, width, 3) to (batch_size, n_features).
         """
         if isinstance(self.network, KerasNetwork):
-            run = compiled(self.network, self.keras_pooling, runtime, precision, batch_size, size)
+            run = compiled_network(
+                self.network, self.keras_pooling, runtime, precision, batch_size, size
+            )
             return lambda frames: run(preprocess(frames, self.mode))
         return self._run_file
 

@@ -6,7 +6,7 @@ import pytest
 from keras.ops import convert_to_numpy
 
 from skavsc.networks import transformer_network
-from skavsc.networks._transformer import ModalityDropout
+from skavsc.networks._transformer import ModalityMaskDropout
 
 SMALL = {"audio_shape": (3, 6), "visual_shape": (4, 5), "units": 8, "n_heads": 2}
 
@@ -78,7 +78,7 @@ def test_one_modality(only):
 
 
 def test_modality_dropout_hides_one_of_two_in_training():
-    layer = ModalityDropout(0.5, seed=0)
+    layer = ModalityMaskDropout(0.5, seed=0)
     first, second = np.ones((2000, 3), bool), np.ones((2000, 4), bool)
     second[1000:] = False
     masks = [convert_to_numpy(mask) for mask in layer([first, second], training=True)]

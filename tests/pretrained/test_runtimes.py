@@ -112,7 +112,7 @@ def test_converted_network_is_kept(cache_dir):
     before = file.stat().st_mtime_ns
     from skavsc.pretrained import _keras
 
-    _keras.compiled.cache_clear()
+    _keras.compiled_network.cache_clear()
     ImageEmbedder("squeezenet11", runtime="mnn", random_state=5).fit_transform(X)
     assert file.stat().st_mtime_ns == before
 

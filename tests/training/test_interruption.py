@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skavsc.training._callbacks import Interruptions, interruptions
 from skavsc.training._segments import ClipFeatures, LabelledClips, ModalityFeatures, TrainingSet
-from skavsc.training._trainer import TrainingOptions, compile_network, train_network
+from skavsc.training._trainer import TrainingOptions, compile_for_training, train_network
 from skavsc.training.augmentation import Augmentation
 
 
@@ -45,7 +45,7 @@ def network():
     inputs = keras.Input((5, 3))
     scores = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(inputs))
     network = keras.Model(inputs, scores)
-    compile_network(network, 0.01, keras.losses.CategoricalCrossentropy())
+    compile_for_training(network, 0.01, keras.losses.CategoricalCrossentropy())
     return network
 
 

@@ -9,7 +9,7 @@ from sklearn.base import is_classifier
 
 from skavsc.training import SegmentKerasClassifier
 from skavsc.training._segments import ClipFeatures, LabelledClips, ModalityFeatures, TrainingSet
-from skavsc.training._trainer import TrainingOptions, compile_network
+from skavsc.training._trainer import TrainingOptions, compile_for_training
 
 OPTIONS = TrainingOptions(
     label="small",
@@ -28,7 +28,7 @@ def small_network():
     inputs = keras.Input((5, 3))
     x = keras.layers.Dropout(0.5)(keras.layers.Flatten()(inputs))
     network = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
-    compile_network(network, 0.01, keras.losses.CategoricalCrossentropy())
+    compile_for_training(network, 0.01, keras.losses.CategoricalCrossentropy())
     return network
 
 

@@ -10,7 +10,7 @@ import pytest
 import skavsc
 from skavsc import _keras_objects
 from skavsc.networks import audio_network, fusion_network, visual_network, with_backbone
-from skavsc.training import compile_network
+from skavsc.training import compile_for_training
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def saved(tmp_path_factory):
     )
     pictures = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(3, 3)])
     network = with_backbone(framework, pictures, image_size=8, preprocessing="places365")
-    compile_network(network, 0.01, keras.losses.CategoricalCrossentropy())
+    compile_for_training(network, 0.01, keras.losses.CategoricalCrossentropy())
     path = tmp_path_factory.mktemp("saved") / "network.keras"
     network.save(path)
     return path
