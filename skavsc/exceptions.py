@@ -17,6 +17,7 @@ __all__ = [
     "ModelError",
     "ModelFileError",
     "ModelVersionWarning",
+    "RuntimeSkippedWarning",
     "SkavscWarning",
     "UntrainedWeightsWarning",
     "UntrustedTypeError",
@@ -137,6 +138,10 @@ class MissingClipWarning(SkavscWarning):
 
 class ModelVersionWarning(SkavscWarning):
     """A model file that was written with other versions of the packages that it needs."""
+
+
+class RuntimeSkippedWarning(SkavscWarning):
+    """An installed runtime that does not start, so that ``runtime="auto"`` takes another one."""
 
 
 class UntrainedWeightsWarning(SkavscWarning):

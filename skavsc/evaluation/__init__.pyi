@@ -5,6 +5,7 @@ from ._complexity import complexity_report as complexity_report
 from ._displays import ClassAccuracyDisplay as ClassAccuracyDisplay
 from ._displays import ReliabilityDisplay as ReliabilityDisplay
 from ._displays import SceneConfusionDisplay as SceneConfusionDisplay
+from ._edit_list import write_edl as write_edl
 from ._explanation import grad_cam as grad_cam
 from ._explanation import occlusion_importance as occlusion_importance
 from ._html import write_report as write_report
@@ -25,4 +26,3 @@ from ._table import format_results as format_results
 from ._table import results_table as results_table
 from ._timeline import scene_segments as scene_segments
 from ._timeline import scene_timeline as scene_timeline
-from ._timeline import write_edl as write_edl

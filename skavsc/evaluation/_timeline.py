@@ -6,7 +6,6 @@ import itertools
 import os
 from collections.abc import Iterator
 from numbers import Real
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,9 +24,6 @@ _BATCH = 16
 
 # The least part of a window that must be there.
 _LEAST = 0.5
-
-# The numbers of events have three digits.
-_MOST_EVENTS = 999
 
 
 @validate_params(
@@ -69,7 +65,8 @@ def scene_timeline(
     MediaError
         If the file cannot be read.
     ValueError
-        If the estimator does not take clip tables.
+        If the estimator does not take clip tables, or has several `VideoFrameSampler` that differ
+        in more than ``duration``.
 
     See Also
     --------
@@ -172,9 +169,11 @@ def _tracks(estimator: Any, path: str | os.PathLike[str]) -> dict[str, _Track]:
     """Open what a recording has of what an estimator takes, by column of a clip table."""
     tracks: dict[str, _Track] = {}
     missing: MissingTrackError | None = None
-    parts = [estimator, *estimator.get_params().values()]
-    sound = [part for part in parts if isinstance(part, AudioEmbedder | GammatoneMelTransformer)]
-    picture = [part for part in parts if isinstance(part, VideoFrameSampler)]
+    parts = {"estimator": estimator, **estimator.get_params()}
+    sound = [
+        part for part in parts.values() if isinstance(part, AudioEmbedder | GammatoneMelTransformer)
+    ]
+    picture = {name: part for name, part in parts.items() if isinstance(part, VideoFrameSampler)}
     if not sound and not picture:
         raise ValueError(
             f"estimator={estimator!r} does not take clip tables; pass a Pipeline that begins with "
@@ -188,13 +187,30 @@ def _tracks(estimator: Any, path: str | os.PathLike[str]) -> dict[str, _Track]:
         missing = error
     try:
         if picture:
-            tracks["video"] = _Track(_frames(path, picture[0]), picture[0].duration)
+            frames = _frames(path, _common_sampler(picture))
+            tracks["video"] = _Track(frames, max(part.duration for part in picture.values()))
     except MissingTrackError as error:
         missing = error
     if not tracks:
         assert missing is not None
         raise missing
     return tracks
+
+
+def _common_sampler(samplers: dict[str, VideoFrameSampler]) -> VideoFrameSampler:
+    """Return a sampler that gives the frames of all, as a recording is decoded once."""
+    settings = {
+        name: f"fps={sampler.fps!r}, size={sampler.size!r}, interpolation={sampler.interpolation!r}"
+        for name, sampler in samplers.items()
+    }
+    if len(set(settings.values())) > 1:
+        listed = "; ".join(f"{name}: {text}" for name, text in settings.items())
+        raise ValueError(
+            f"the estimator has {len(samplers)} VideoFrameSamplers that differ ({listed}), and a "
+            "recording is decoded once; give them the same fps, size and interpolation, or predict "
+            "clips in place of a timeline"
+        )
+    return next(iter(samplers.values()))
 
 
 def _frames(
@@ -313,76 +329,3 @@ def _absorb_shortest(
             scenes[first:last] = best
             return True
     return False
-
-
-def write_edl(
-    path: str | os.PathLike[str],
-    segments: pd.DataFrame,
-    *,
-    clip: str,
-    fps: float = 25.0,
-    title: str = "scenes",
-) -> None:
-    """Write segments as an edit decision list (CMX 3600), which video editors open.
-
-    Parameters
-    ----------
-    path : path-like
-        The file to write; an existing one is replaced.
-    segments : pandas.DataFrame
-        As from `scene_segments`.
-    clip : str
-        The name of the recording.
-    fps : float, default=25.0
-        The frame rate of the recording, at least 1; time codes count whole frames (30 a second for
-        29.97, without drop frames).
-    title : str, default="scenes"
-        The title of the list.
-
-    Raises
-    ------
-    ValueError
-        If there are more than the 999 segments that such a list can hold, or ``fps`` is below 1.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> import pandas as pd
-    >>> from skavsc.evaluation import write_edl
-    >>> segments = pd.DataFrame(
-    ...     {"start": [0.0], "end": [8.2], "scene": ["park"], "probability": [0.9]}
-    ... )
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_edl(f"{folder}/a.edl", segments, clip="a.mp4")
-    ...     print(Path(f"{folder}/a.edl").read_text(encoding="utf-8"))
-    TITLE: scenes
-    FCM: NON-DROP FRAME
-    <BLANKLINE>
-    001  AX       AA/V  C        00:00:00:00 00:00:08:05 00:00:00:00 00:00:08:05
-    * FROM CLIP NAME: a.mp4
-    * COMMENT: park 0.90
-    <BLANKLINE>
-    """
-    if not fps >= 1:
-        raise ValueError(f"fps={fps!r} must be at least 1")
-    if len(segments) > _MOST_EVENTS:
-        raise ValueError(
-            f"there are {len(segments)} segments, and an edit decision list holds {_MOST_EVENTS}; "
-            "merge them by shortest="
-        )
-    lines = [f"TITLE: {title}", "FCM: NON-DROP FRAME", ""]
-    for number, row in enumerate(segments.itertuples(index=False), start=1):
-        times = f"{_time_code(row.start, fps)} {_time_code(row.end, fps)}"
-        lines += [
-            f"{number:03d}  AX       AA/V  C        {times} {times}",
-            f"* FROM CLIP NAME: {clip}",
-            f"* COMMENT: {row.scene} {row.probability:.2f}",
-        ]
-    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _time_code(seconds: Any, fps: float) -> str:
-    whole, frames = divmod(round(float(seconds) * fps), round(fps))
-    minutes, second = divmod(whole, 60)
-    return f"{minutes // 60:02d}:{minutes % 60:02d}:{second:02d}:{frames:02d}"

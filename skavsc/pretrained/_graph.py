@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skavsc.exceptions import ModelError
+
 # The newest that MNN's converter and onnxruntime have both understood for years.
 _OPSET = 13
 
@@ -50,7 +52,7 @@ def _add_convolution(graph: _Graph, layer: Any, source: str) -> str:
     inputs += [graph.array(f"{name}/bias", bias) for bias in weights[1:]]
     activation = layer.activation.__name__
     if activation not in ("linear", "relu"):
-        raise ValueError(_unknown(layer, f"with activation {activation!r}"))
+        raise ModelError(_unknown(layer, f"with activation {activation!r}"))
     output = graph.add(
         "Conv",
         inputs,
@@ -77,7 +79,7 @@ def _unknown(layer: Any, detail: str = "") -> str:
 
 def _add_layer(graph: _Graph, layer: Any, sources: list[str]) -> str:
     if getattr(layer, "data_format", "channels_last") != "channels_last":
-        raise ValueError(_unknown(layer, "with channels first"))
+        raise ModelError(_unknown(layer, "with channels first"))
     match type(layer).__name__:
         case "Conv2D":
             return _add_convolution(graph, layer, sources[0])
@@ -90,7 +92,7 @@ def _add_layer(graph: _Graph, layer: Any, sources: list[str]) -> str:
             return graph.add("LeakyRelu", sources, layer.name, alpha=slope)
         case "Concatenate" if layer.axis in (-1, 3):
             return graph.add("Concat", sources, layer.name, axis=1)
-    raise ValueError(_unknown(layer))
+    raise ModelError(_unknown(layer))
 
 
 def onnx_graph(

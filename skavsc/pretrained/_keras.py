@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skavsc.exceptions import ModelError
+from skavsc.exceptions import ModelError, RuntimeSkippedWarning
 from skavsc.pretrained._download import find_weights
 from skavsc.pretrained._network import FrozenNetwork, Tensor, only_input
 from skavsc.pretrained._runtimes import (
@@ -338,6 +339,11 @@ def choose_runtime(
     ImportError
         If the packages of the runtime are not installed.
 
+    Warns
+    -----
+    RuntimeSkippedWarning
+        If ``runtime="auto"`` and an installed runtime does not start.
+
     Examples
     --------
     >>> import keras
@@ -360,7 +366,7 @@ def choose_runtime(
             compiled_network(network, pooling, runtime, "bfloat16", batch_size, image_size)
         return runtime, possible[-1]
     candidates: dict[tuple[str, str], Compiled] = {}
-    failure: Exception | None = None
+    failures: dict[str, Exception] = {}
     shape = (batch_size, *image_size, 3)
     for name in installed_runtimes():
         for each in precisions_of(name, precision):
@@ -369,9 +375,23 @@ def choose_runtime(
                 run(np.zeros(shape, dtype=np.float32))
                 candidates[name, each] = run
             except Exception as error:
-                # A layer that it lacks, a folder that cannot be written, a broken installation:
-                # the choice is between those that run.
-                failure = error
-    if not candidates and failure is not None:
-        raise failure
+                # The choice is between those that run, whatever the others raise.
+                failures[name] = error
+    if not candidates:
+        # It is always installed.
+        raise failures["keras"]
+    _warn_of_skipped(failures)
     return fastest(candidates, shape)
+
+
+def _warn_of_skipped(failures: dict[str, Exception]) -> None:
+    """Warn of runtimes that do not start; not of those that lack something of the network."""
+    for name, error in failures.items():
+        if not isinstance(error, ModelError):
+            warnings.warn(
+                f"runtime={name!r} is installed but does not start, and runtime='auto' takes "
+                f"another one: {type(error).__name__}: {error}; repair or uninstall its packages, "
+                "or name the runtime to use",
+                RuntimeSkippedWarning,
+                stacklevel=2,
+            )

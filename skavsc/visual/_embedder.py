@@ -64,7 +64,8 @@ class ImageEmbedder(
     runtime : {"keras", "onnxruntime", "mnn", "auto"} or None, default=None
         What runs a Keras network; None is Keras. Features differ by less than 1e-4 of the
         largest one. ``"auto"`` times those that are installed, in ``fit``, and takes the
-        fastest. Files are run by onnxruntime (``.onnx``) and LiteRT (``.tflite``).
+        fastest; an installed one that does not start is skipped with a warning. Files are run by
+        onnxruntime (``.onnx``) and LiteRT (``.tflite``).
     precision : {"float32", "bfloat16", "auto"}, default="float32"
         What the layers on maps of a Keras network compute in; weights and features are float32.
         bfloat16 is faster on processors with units for it, and changes features by up to a
@@ -218,6 +219,13 @@ class ImageEmbedder(
             If the weights do not fit the network.
         ImportError
             If the packages of the runtime are not installed.
+
+        Warns
+        -----
+        RuntimeSkippedWarning
+            If ``runtime="auto"`` and an installed runtime does not start.
+        UntrainedWeightsWarning
+            If the weights of an architecture are random.
         """
         clips = frame_sources(X)
         self.seed_ = int(check_random_state(self.random_state).randint(2**31))

@@ -75,6 +75,40 @@ def joined(tmp_path_factory):
     return write_clip(path, frames, 5, sound=both, rate=RATE)
 
 
+def by_two_pictures(clips, **changed):
+    """A fusion of two branches of the picture whose samplers differ in what is changed."""
+    sampler = {"fps": 1.0, "size": 16, "duration": 4.0}
+    branches = [
+        (
+            name,
+            make_pipeline(
+                VideoFrameSampler(**sampler | changed.get(name, {})),
+                skavsc.PixelEmbedder(),
+                branch(),
+            ),
+        )
+        for name in ("first", "second")
+    ]
+    return LateFusionClassifier(branches, final_estimator="mean").fit(*clips)
+
+
+@pytest.mark.parametrize("other", [{"fps": 2.0}, {"size": 24}, {"interpolation": "cubic"}])
+def test_samplers_that_differ_are_named(other, clips, joined):
+    model = by_two_pictures(clips, second=other)
+    [(name, value)] = other.items()
+    with pytest.raises(ValueError, match="2 VideoFrameSamplers that differ") as caught:
+        scene_timeline(model, joined)
+    assert "first__videoframesampler: fps=1.0, size=16" in str(caught.value)
+    assert f"{name}={value!r}" in str(caught.value).partition("second__videoframesampler: ")[2]
+
+
+def test_of_samplers_of_two_durations_the_longer_one_makes_the_clip(clips, joined):
+    longer_last = scene_timeline(by_two_pictures(clips, first={"duration": 2.0}), joined)
+    longer_first = scene_timeline(by_two_pictures(clips, second={"duration": 2.0}), joined)
+    assert not longer_first.isna().any(axis=None)
+    pd.testing.assert_frame_equal(longer_first, longer_last)
+
+
 @pytest.mark.parametrize("kind", ["by_sound", "by_both"])
 def test_the_cut_between_two_scenes_is_found(kind, joined, request):
     model = request.getfixturevalue(kind)

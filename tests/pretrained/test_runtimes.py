@@ -3,11 +3,13 @@
 import importlib.util
 import subprocess
 import sys
+import warnings
 
 import keras
 import numpy as np
 import pytest
 
+from skavsc.exceptions import RuntimeSkippedWarning
 from skavsc.networks import squeezenet11_base, vgg16_base
 from skavsc.pretrained import _runtimes as runtimes
 from skavsc.pretrained._graph import onnx_graph
@@ -27,6 +29,14 @@ def cache_dir(tmp_path_factory):
 def pictures(n_clips=1, steps=3, size=64):
     return np.random.default_rng(0).integers(
         0, 256, (n_clips, steps, size, size, 3), dtype=np.uint8
+    )
+
+
+def without(monkeypatch, *packages):
+    """Hide packages, as if they were not installed."""
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name in packages else find(name)
     )
 
 
@@ -157,10 +167,7 @@ def test_auto_takes_an_installed_runtime():
     [("mnn", "MNN", "mnn"), ("onnxruntime", "onnxruntime", "onnx"), ("mnn", "onnx", "mnn")],
 )
 def test_missing_package(monkeypatch, runtime, package, extra):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == package else find(name)
-    )
+    without(monkeypatch, package)
     assert runtime not in runtimes.installed_runtimes()
     with pytest.raises(ImportError, match=rf'needs {package}; .*pip install "skavsc\[{extra}\]"'):
         ImageEmbedder("squeezenet11", runtime=runtime).fit(pictures())
@@ -170,10 +177,39 @@ def test_missing_package(monkeypatch, runtime, package, extra):
 def test_auto_without_a_folder_to_write(monkeypatch):
     monkeypatch.setenv("SKAVSC_CACHE_DIR", "/proc/nowhere")
     X = pictures(size=40)
-    embedder = ImageEmbedder("squeezenet11", runtime="auto", random_state=11).fit(X)
+    with pytest.warns(
+        RuntimeSkippedWarning, match="runtime='mnn' is installed but .*/proc/nowhere"
+    ):
+        embedder = ImageEmbedder("squeezenet11", runtime="auto", random_state=11).fit(X)
     assert embedder.runtime_ in {"keras", "onnxruntime"}
     with pytest.raises(OSError, match=r"runtime='mnn'.*SKAVSC_CACHE_DIR"):
         ImageEmbedder("squeezenet11", runtime="mnn", random_state=11).fit_transform(X)
+
+
+def test_auto_warns_of_an_installed_runtime_that_does_not_start(monkeypatch, tmp_path):
+    broken = tmp_path / "onnxruntime"
+    broken.mkdir()
+    (broken / "__init__.py").write_text("raise ImportError('libstdc++.so.6 is too old')")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "onnxruntime"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
+    without(monkeypatch, "MNN")
+    with pytest.warns(RuntimeSkippedWarning) as caught:
+        embedder = ImageEmbedder("squeezenet11", runtime="auto", random_state=13).fit(
+            pictures(size=40)
+        )
+    assert embedder.runtime_ == "keras"
+    (message,) = (str(w.message) for w in caught if w.category is RuntimeSkippedWarning)
+    assert "runtime='onnxruntime'" in message
+    assert "ImportError: libstdc++.so.6 is too old" in message
+
+
+def test_auto_skips_what_is_not_installed_without_a_word(monkeypatch):
+    without(monkeypatch, "MNN", "onnxruntime")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeSkippedWarning)
+        embedder = ImageEmbedder("squeezenet11", runtime="auto", random_state=14)
+        assert embedder.fit(pictures(size=40)).runtime_ == "keras"
 
 
 @pytest.mark.parametrize("runtime", ["keras", "onnxruntime"])
