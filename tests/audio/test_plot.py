@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from skavsc.audio import GammatoneMelTransformer, plot_clip
+from skavsc.audio._filterbanks import FILTERBANKS
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
@@ -19,7 +20,7 @@ def tone(frequency, seconds):
     return 0.3 * np.sin(2 * np.pi * frequency * np.arange(round(44_100 * seconds)) / 44_100)
 
 
-@pytest.mark.parametrize("filterbank", ["gammatone", "mel"])
+@pytest.mark.parametrize("filterbank", FILTERBANKS)
 def test_axes_are_in_hertz_and_seconds(filterbank):
     transformer = GammatoneMelTransformer(filterbank, duration=2.0)
     [features] = transformer.fit_transform([tone(1000, 1.0)])

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skavsc.audio import GammatoneMelTransformer
+from skavsc.audio._filterbanks import FILTERBANKS
 from skavsc.audio._kernels import MEDIAN_SIZE, sliding_median
 
 RATE = 44_100
@@ -183,7 +184,7 @@ def test_harmonic_and_percussive_gammatone_are_those_of_the_separated_signals():
         )
 
 
-@pytest.mark.parametrize("filterbank", ["gammatone", "mel"])
+@pytest.mark.parametrize("filterbank", FILTERBANKS)
 def test_channels_agree_with_each_other(filterbank):
     sound = scene()
     lrd = features(sound, filterbank, "lrd")
@@ -196,10 +197,10 @@ def test_channels_agree_with_each_other(filterbank):
     np.testing.assert_allclose(swapped, lrd[..., [1, 0, 2]], atol=1e-4)
 
 
-@pytest.mark.parametrize("filterbank", ["gammatone", "mel"])
+@pytest.mark.parametrize("filterbank", FILTERBANKS)
 @pytest.mark.parametrize("channels", ["lrd", "hpd"])
 def test_a_mono_clip_has_its_difference_at_the_floor(filterbank, channels):
-    floor = {"gammatone": -120, "mel": -80}[filterbank]
+    floor = FILTERBANKS[filterbank].floor_db
     result = features(scene()[0], filterbank, channels)
     assert (result[..., 2] == floor).all()
     assert (result[..., 0] > floor).any()
@@ -209,11 +210,18 @@ def test_a_mono_clip_has_its_difference_at_the_floor(filterbank, channels):
     np.testing.assert_array_equal(two, result)
 
 
-@pytest.mark.parametrize("filterbank", ["gammatone", "mel"])
+@pytest.mark.parametrize("filterbank", FILTERBANKS)
 @pytest.mark.parametrize("channels", ["lrd", "hpd", "mono", "stereo"])
 def test_silence_is_at_the_floor(filterbank, channels):
     result = features(np.zeros(RATE), filterbank, channels)
-    assert (result == {"gammatone": -120, "mel": -80}[filterbank]).all()
+    assert (result == FILTERBANKS[filterbank].floor_db).all()
+
+
+def test_floors_are_those_of_the_reference_packages():
+    assert {name: FILTERBANKS[name].floor_db for name in ("gammatone", "mel")} == {
+        "gammatone": -120,
+        "mel": -80,
+    }
 
 
 @given(n_rows=st.integers(1, 70), n_columns=st.integers(1, 140), seed=st.integers(0, 99))
