@@ -100,7 +100,15 @@ def _require_filled_labels(root: Path, labels: set[str]) -> None:
                 )
 
 
-def _pattern_groups(pattern: re.Pattern[str]) -> Callable[[str], str | None]:
+def _pattern_groups(groups: str | re.Pattern[str]) -> Callable[[str], str | None]:
+    try:
+        pattern = re.compile(groups)
+    except re.error as error:
+        raise ValueError(
+            f"groups={groups!r} is no regular expression: {error}; correct it, escape characters "
+            "that stand for themselves by re.escape, or pass a function of the clip's name"
+        ) from error
+
     def group(name: str) -> str | None:
         match = pattern.search(name)
         return None if match is None else match[min(1, pattern.groups)]
@@ -162,6 +170,8 @@ def load_clip_folder(
         If there is no such folder, it or a label's folder holds no media file, a media file
         lies in no label's folder, two files compete for one stream of one clip, or ``groups``
         finds no group for a clip.
+    ValueError
+        If ``groups`` is no regular expression.
 
     Warns
     -----
@@ -196,6 +206,33 @@ def load_clip_folder(
         raise ClipTableError(
             f"root={os.fspath(root)!r} is no folder; a CSV file is read by load_clip_table"
         )
+    locate = groups if groups is None or callable(groups) else _pattern_groups(groups)
+    clips, unknown = _find_clips(root)
+    if not clips:
+        raise ClipTableError(f"{root} holds no media file in folders named after labels")
+    _require_filled_labels(root, {label for label, _ in clips})
+    if unknown:
+        warnings.warn(
+            f"{len(unknown)} files in {root} are left out, as their suffix does not tell whether "
+            f"they are media: {format_names(sorted(unknown))}",
+            MissingClipWarning,
+            stacklevel=2,
+        )
+    keys = sorted(clips)
+    X = pd.DataFrame([_row(root, clips[key]) | {"name": key[1]} for key in keys], dtype=object)
+    names = X["name"].tolist()
+    if locate is None:
+        found = np.array(["/".join(key) for key in keys])
+    else:
+        found = call_groups(locate, names)
+    y = np.array([label for label, _ in keys])
+    return clip_bunch(X, y, found, f"{len(X)} clips from {root}, one folder a label")
+
+
+def _find_clips(
+    root: Path,
+) -> tuple[dict[tuple[str, str], dict[str, PurePath]], list[str]]:
+    """Return the files of each clip by label and name, and the files of an unknown kind."""
     clips: dict[tuple[str, str], dict[str, PurePath]] = {}
     unknown: list[str] = []
     for path in _files(root):
@@ -218,26 +255,7 @@ def load_clip_folder(
                     f"{both[0]} and {both[1]} are both the {stream} of one clip; keep one of them"
                 )
             clip[stream] = path
-    if not clips:
-        raise ClipTableError(f"{root} holds no media file in folders named after labels")
-    _require_filled_labels(root, {label for label, _ in clips})
-    if unknown:
-        warnings.warn(
-            f"{len(unknown)} files in {root} are left out, as their suffix does not tell whether "
-            f"they are media: {format_names(sorted(unknown))}",
-            MissingClipWarning,
-            stacklevel=2,
-        )
-    keys = sorted(clips)
-    X = pd.DataFrame([_row(root, clips[key]) | {"name": key[1]} for key in keys], dtype=object)
-    names = X["name"].tolist()
-    if groups is None:
-        found = np.array(["/".join(key) for key in keys])
-    else:
-        apply = groups if callable(groups) else _pattern_groups(re.compile(groups))
-        found = call_groups(apply, names)
-    y = np.array([label for label, _ in keys])
-    return clip_bunch(X, y, found, f"{len(X)} clips from {root}, one folder a label")
+    return clips, unknown
 
 
 def _row(root: Path, clip: dict[str, PurePath]) -> dict[str, str | None]:

@@ -90,6 +90,12 @@ def test_groups(tmp_path):
         load_clip_folder(tmp_path, groups="a_")
 
 
+def test_a_bad_regular_expression_is_named(tmp_path):
+    make(tmp_path, "park/a_1.wav")
+    with pytest.raises(ValueError, match=r"groups='\^\(\.\*' is no regular expression.*correct it"):
+        load_clip_folder(tmp_path, groups="^(.*")
+
+
 def test_equal_names_under_two_labels_are_two_clips_and_groups(tmp_path):
     clips = load_clip_folder(make(tmp_path, "park/1.wav", "tram/1.wav"))
     assert len(set(clips.groups)) == 2
