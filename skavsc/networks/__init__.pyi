@@ -7,6 +7,7 @@ from ._colours import colours as colours
 from ._fusion import fusion_network as fusion_network
 from ._layers import BlockScaling as BlockScaling
 from ._layers import MeanOfScores as MeanOfScores
+from ._normalisation import FusedBatchNormalization as FusedBatchNormalization
 from ._onnx import onnx_model as onnx_model
 from ._transformer import transformer_network as transformer_network
 from ._visual import VISUAL_TAP as VISUAL_TAP

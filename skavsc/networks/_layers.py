@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from skavsc.networks._normalisation import FusedBatchNormalization
+
 
 @keras.saving.register_keras_serializable(package="skavsc")
 class BlockScaling(layers.Layer):
@@ -155,7 +157,7 @@ def standard_post_block(x: Any, filters: int, *, reduction: int, momentum: float
 
     def convolve(inputs: Any, size: int, part: str) -> Any:
         maps = layers.Conv2D(filters, size, padding="same", name=f"{name}_{part}")(inputs)
-        return layers.BatchNormalization(momentum=momentum, name=f"{name}_{part}_norm")(maps)
+        return FusedBatchNormalization(momentum=momentum, name=f"{name}_{part}_norm")(maps)
 
     shortcut = convolve(x, 1, "shortcut")
     main = layers.ELU(name=f"{name}_elu1")(convolve(x, 3, "conv1"))

@@ -169,7 +169,7 @@ def _padding(graph: Graph, layer: Any, config: Any, x: Tensor) -> Tensor:
     return Tensor(graph.node("Pad", graph.first(x), pads), x.rank, True)
 
 
-@writes("BatchNormalization")
+@writes("BatchNormalization", "FusedBatchNormalization")
 def _batch_normalization(graph: Graph, layer: Any, config: Any, x: Tensor) -> Tensor:
     if list(np.atleast_1d(config["axis"])) not in ([-1], [x.rank - 1]):
         refuse(config, "axis")

@@ -88,6 +88,7 @@ _NAMES: dict[str, set[str] | None] = {
     # Registered by this package.
     "skavsc.networks._backbones": None,
     "skavsc.networks._layers": None,
+    "skavsc.networks._normalisation": None,
     "skavsc.networks._transformer": None,
     "skavsc.training._optimizer": None,
 }

@@ -2,12 +2,13 @@
 
 import keras
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from keras.ops import convert_to_numpy
 
-from skavsc.networks import BlockScaling, audio_network
+from skavsc.networks import BlockScaling, FusedBatchNormalization, audio_network
 from skavsc.networks._layers import standard_post_block
 
 # Hundredths of a decibel: the backends take a difference below 1e-38 for none.
@@ -30,6 +31,40 @@ def test_scaled_blocks_span_minus_one_to_one(block):
 def test_scaling_does_not_depend_on_gain():
     block = np.random.default_rng(0).normal(-40, 10, size=(2, 64, 50, 3)).astype("float32")
     np.testing.assert_allclose(BlockScaling()(block), BlockScaling()(block - 12), atol=2e-5)
+
+
+def train_normalisation(layer, maps):
+    """Train one step on the sum of squares; return output, moving statistics and both weights."""
+    inputs = keras.Input(maps.shape[1:])
+    network = keras.Model(inputs, layer(inputs))
+    layer.set_weights(np.array([[1.5, 0.5], [0.1, -0.2], [0.0, 1.0], [1.0, 2.0]]))
+    network.compile(keras.optimizers.SGD(1e-3), "mse")
+    before = convert_to_numpy(network(maps, training=True)).astype("float32")
+    network.train_on_batch(maps, np.zeros_like(maps))
+    after = convert_to_numpy(network(maps)).astype("float32")
+    return [before, after, *layer.get_weights()]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_fused_normalisation_is_that_of_keras(dtype):
+    maps = np.random.default_rng(0).normal([3, -5], [1, 4], (4, 6, 5, 2)).astype("float32")
+    reference = train_normalisation(keras.layers.BatchNormalization(momentum=0.8), maps)
+    values = train_normalisation(FusedBatchNormalization(momentum=0.8, dtype=dtype), maps)
+    for value, expected in zip(values, reference, strict=True):
+        if dtype == "float32":
+            np.testing.assert_array_equal(value, expected)
+        else:
+            np.testing.assert_allclose(value, expected, atol=0.02, rtol=0.01)
+
+
+@pytest.mark.parametrize("settings", [{"scale": False}, {"center": False}, {"axis": 1}])
+def test_normalisation_that_no_kernel_does_is_left_to_keras(settings):
+    maps = np.random.default_rng(0).normal(3, 2, (2, 3, 4, 5)).astype("float32")
+    values = [
+        convert_to_numpy(layer(dtype="mixed_bfloat16", **settings)(maps, training=True))
+        for layer in (keras.layers.BatchNormalization, FusedBatchNormalization)
+    ]
+    np.testing.assert_array_equal(*values)
 
 
 def test_constant_block_gives_no_nan_in_the_gradient():
