@@ -249,7 +249,8 @@ def read_sound(
     in FLAC, TTA and WavPack, the mark on the last page of Ogg, a last packet of a transport stream
     that is not whole. Where the writer did not know the size, as in live WebM or an unclosed AVI, a
     file is whole if its last element is. Nothing tells where MP3 without an index, bare AAC, AC-3
-    or MP2, program streams and NUT should end.
+    or MP2, program streams and NUT should end, or that a transport stream lost whole packets at
+    its end: these are read as far as they go, without a warning.
 
     *Mixing*: channels are mixed by their names, with the coefficients of ITU-R BS.775 as
     implemented in libswresample: left = FL + 0.7071 FC + 0.7071 BL (or SL) + 0.5 BC, right
