@@ -25,6 +25,7 @@ from skavsc.cli._common import (
     share_read,
     write_html,
 )
+from skavsc.cli._training_clips import file_digests
 from skavsc.evaluation import SceneReport, complexity_report, cross_validate_scenes
 from skavsc.persistence import save
 from skavsc.recipes import LocationFolds, choose_recipe, make_scene_classifier
@@ -259,6 +260,7 @@ def train(
         training = {
             "clips": len(y),
             "locations": len(np.unique(locations)),
+            "file_digests": file_digests(prepared.clips.iloc[rows]),
             "metrics": {
                 name: round(float(measured[name]), 4) for name in ("accuracy", "macro_log_loss")
             },

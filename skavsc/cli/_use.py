@@ -26,7 +26,9 @@ from skavsc.cli._common import (
     say,
     write_html,
 )
+from skavsc.cli._training_clips import trained_on
 from skavsc.evaluation import (
+    SceneReport,
     scene_report,
     scene_segments,
     scene_timeline,
@@ -179,6 +181,17 @@ def _clips_to_judge(data: str, groups: str | None, subset: str | None) -> Any:
     return clips
 
 
+def _say_if_trained_on(result: SceneReport) -> None:
+    """Say if the clips are not, or may not be, new to the model."""
+    if result.trained_on is None:
+        say(f"{result.name} does not tell which clips it was trained on; these should be others")
+    elif n_known := np.count_nonzero(result.trained_on):
+        say(
+            f"Warning: {result.name} was trained on {n_known} of these {len(result.y)} clips; the "
+            "scores are too good, and do not tell how it does on new clips"
+        )
+
+
 @click.command()
 @click.argument("model", type=click.Path(exists=True, dir_okay=False))
 @click.argument("data", type=click.Path(exists=True))
@@ -200,10 +213,11 @@ def evaluate(
     submission: str | None,
     as_json: bool,
 ) -> None:
-    """Predict the clips of DATA with MODEL, which was not trained on them.
+    """Predict the clips of DATA with MODEL, which should not be trained on them.
 
     Of a set in the layout of TAU Urban Audio-Visual Scenes these are the official evaluation
-    clips. Clips without labels are predicted for --submission, and not judged.
+    clips. Clips without labels are predicted for --submission, and not judged. If MODEL is of
+    `skavsc train`, a warning tells how many of the clips it was trained on.
     """
     fitted = load_model(model)
     clips = _clips_to_judge(data, groups, subset)
@@ -224,6 +238,8 @@ def evaluate(
             clips=clips.X,
             name=Path(model).name,
         )
+        result.trained_on = trained_on(model, clips.X)
+        _say_if_trained_on(result)
         print_table(result.summary(), as_json)
         if report_path is not None:
             write_html(result, report_path)

@@ -133,6 +133,7 @@ def write_report(
     ]
     summary = report.summary()
     page = template.render(
+        warning=_warning(report),
         title=title or f"Scene classification by {report.name}",
         sections=_sections(with_training=bool(training), with_complexity=complexity is not None),
         answer=_answer(report, summary),
@@ -191,6 +192,17 @@ def _sections(*, with_training: bool, with_complexity: bool) -> list[tuple[str, 
         *([("complexity", "Complexity")] if with_complexity else []),
         ("repeat", "How to repeat it"),
     ]
+
+
+def _warning(report: SceneReport) -> str:
+    """Return what is to be known before the figures, or nothing."""
+    n_known = 0 if report.trained_on is None else np.count_nonzero(report.trained_on)
+    if not n_known:
+        return ""
+    return (
+        f"The classifier was trained on {n_known} of these {len(report.y)} clips. The figures are "
+        "too good, and do not tell how it does on new clips."
+    )
 
 
 def _answer(report: SceneReport, summary: pd.DataFrame) -> list[str]:

@@ -67,6 +67,9 @@ class SceneReport:
         The estimator as text.
     name : str, default="classifier"
         The name of the system.
+    trained_on : ndarray of shape (n_clips,), bool, or None, default=None
+        Which clips the classifier was trained on, where that is known, as for a model of
+        ``skavsc train``. The HTML report warns of them.
 
     See Also
     --------
@@ -96,6 +99,7 @@ class SceneReport:
     histories: list[dict[str, dict[str, list[float]]]] = field(default_factory=list)
     estimator: str = ""
     name: str = "classifier"
+    trained_on: NDArray[np.bool_] | None = None
 
     def _rows(self, probabilities: NDArray[np.float64]) -> NDArray[np.intp]:
         """Return the rows of the clips that are scored."""

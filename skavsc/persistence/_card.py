@@ -76,6 +76,8 @@ class ModelCard:
         said = self.description
         training = dict(said["training"])
         metrics = training.pop("metrics", {})
+        # Of thousands of clips; for programs.
+        training.pop("file_digests", None)
         metrics = metrics if isinstance(metrics, dict) else {"metrics": metrics}
         weights = [
             (

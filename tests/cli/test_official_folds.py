@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 from click.testing import CliRunner
 
 import skavsc
@@ -63,12 +64,49 @@ def test_the_model_is_trained_on_the_official_training_clips(scenes, tmp_path, c
     measured = {row["index"]: row for row in json.loads(out)}["clips"]
     # The clips that it is judged by are those that it was cross-validated on: it is the same model.
     assert main(["evaluate", model, str(scenes), "--json"]) == 0
-    again = {row["index"]: row for row in json.loads(capsys.readouterr().out)}["clips"]
+    out, err = capsys.readouterr()
+    again = {row["index"]: row for row in json.loads(out)}["clips"]
     assert again["n"] == measured["n"] == 4
+    assert "was trained on" not in err
     assert again["macro_log_loss"] == pytest.approx(measured["macro_log_loss"], abs=1e-4)
     assert main([*words, "--all-clips"]) == 0
     assert "trained on all 16 clips" in capsys.readouterr().err
-    assert skavsc.model_card(model).description["training"]["clips"] == 16
+    card = skavsc.model_card(model)
+    assert card.description["training"]["clips"] == 16
+    assert "digest" not in str(card)
+
+
+def other_clips(folder, data, *, n_known):
+    """Copies of clips that the model was trained on, under other names, and clips like them."""
+    for label in ("park", "public_square"):
+        (data / label).mkdir(parents=True)
+        for number, path in enumerate(sorted((folder / "own" / label).glob("place*.wav"))[:4]):
+            copy = data / label / f"copy {number}.wav"
+            if number < n_known:
+                shutil.copy(path, copy)
+            else:
+                sound, rate = soundfile.read(path)
+                soundfile.write(copy, -sound, rate, subtype="PCM_24")
+
+
+@pytest.mark.parametrize("n_known", [0, 3])
+def test_clips_that_the_model_was_trained_on_are_told_of(folder, model, n_known, tmp_path, capsys):
+    data, report = tmp_path / "data", tmp_path / "report.html"
+    other_clips(folder, data, n_known=n_known)
+    assert main(["evaluate", model, str(data), "--report", str(report)]) == 0
+    err, page = capsys.readouterr().err, report.read_text(encoding="utf-8")
+    assert ("was trained on 6 of these 8 clips" in err) == (n_known == 3)
+    assert ("was trained on 6 of these 8 clips" in page) == (n_known == 3)
+    assert ("had not been trained on" in page) == (n_known == 0)
+    assert "does not tell" not in err
+
+
+def test_a_model_that_does_not_tell_its_clips(folder, model, tmp_path, capsys):
+    other, data = str(tmp_path / "other.skops"), tmp_path / "data"
+    other_clips(folder, data, n_known=1)
+    skavsc.save(skavsc.load(model), other)
+    assert main(["evaluate", other, str(data)]) == 0
+    assert "other.skops does not tell which clips it was trained on" in capsys.readouterr().err
 
 
 def test_several_official_folds_need_a_subset(scenes, model, tmp_path, capsys):
