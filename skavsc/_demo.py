@@ -1,4 +1,4 @@
-"""The quick way on scenes that it renders: sound, picture and both, a report and a model."""
+"""The quick demonstration on rendered scenes: sound, picture and both, a report, a model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from skavsc.recipes import LocationFolds, make_scene_classifier
 
 ROWS = {"sound": ["audio"], "picture": ["visual"], "sound and picture": ["audio", "visual"]}
 
-# How much of the whole time is over after each part, as measured on two cores.
+# The share of the whole time that has passed after each part, as measured on two cores.
 _DONE = {"scenes": 0.41, "sound": 0.48, "picture": 0.53, "sound and picture": 0.71, "report": 0.76}
 _DONE["model"] = 0.86
 
@@ -54,7 +54,7 @@ def run_demo(
     started = time.perf_counter()
 
     def to_go(part: str) -> str:
-        """Estimate the remaining time by that of the parts that are over."""
+        """Estimate the remaining time from that of the finished parts."""
         elapsed = time.perf_counter() - started
         return f"about {elapsed * (1 / _DONE[part] - 1):.0f} s to go"
 

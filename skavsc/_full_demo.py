@@ -1,4 +1,4 @@
-"""The whole way on scenes that it renders: features, four results, a model, an unseen clip."""
+"""The full demonstration on rendered scenes: features, results, a model, an unseen clip."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def small_set_framework() -> SECRNNClassifier:
 
 
 def best_classifier(cell: str) -> Any:
-    """Give the unfitted classifier of a cell of the table."""
+    """Return the unfitted classifier of a cell of the table."""
     framework = small_set_framework()
     if cell in ("audio", "visual"):
         return getattr(framework, cell).set_params(random_state=0)
@@ -81,7 +81,7 @@ def run_full_demo(
     say: Callable[[str], None],
     verbose: int = 1,
 ) -> pd.DataFrame:
-    """Run the demonstration and give its table.
+    """Run the demonstration and return its table.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def run_full_demo(
     weights : str or None, default=None
         The weights of VGG16: a path or ``"places365"``; None is an untrained network.
     say : callable
-        Takes each line that the demonstration shows.
+        Called with each line of the output.
     verbose : int, default=1
         Whether to show progress bars.
 
@@ -167,7 +167,7 @@ def render_scenes(
 
 
 def _last_locations(X: pd.DataFrame, y: NDArray[Any]) -> NDArray[np.bool_]:
-    """Tell which clips are of the last location of their scene."""
+    """Return which clips are of the last location of their scene."""
     number = X["location"].astype(int).to_numpy()
     last = pd.Series(number).groupby(y).transform("max").to_numpy()
     return number == last
@@ -213,7 +213,7 @@ def _fit(
 
 
 def predict_in_fresh_process(model: Path, clip: pd.DataFrame) -> dict[str, float]:
-    """Give the probabilities that another process predicts from the files."""
+    """Return the probabilities that another process predicts from the files."""
     paths = clip[["audio", "video"]].iloc[0].tolist()
     run = subprocess.run(
         [sys.executable, "-c", _PREDICT, str(model), *paths],

@@ -1,8 +1,8 @@
 """Registration of the package's Keras objects, as soon as Keras is there and without loading it.
 
 A saved network names its layers and optimizer; Keras finds those that are registered. So that
-``import skavsc`` is enough to load one, and yet loads no Keras, they are registered when Keras is
-imported, by whomever.
+``import skavsc`` is enough to load one, and yet does not load Keras, they are registered as soon as
+any module imports Keras.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Work in joblib's workers: they end with their parent, and it gets their warnings."""
+"""joblib's workers: they end with their parent, which gets their warnings."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _run(
 
 @functools.cache
 def _exit_with_parent() -> None:
-    """Let this worker process end when its parent was killed, and could not stop it.
+    """End this worker process when its parent was killed and could not stop it.
 
     Otherwise joblib's workers wait for minutes for more to do.
     """

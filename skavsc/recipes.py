@@ -372,7 +372,7 @@ def choose_recipe(
     modalities : sequence of {"audio", "visual"}
         What the clips have.
     audio_model, image_model : str, path-like or model, default=None
-        The frozen networks that are at hand.
+        The available frozen networks.
 
     Returns
     -------

@@ -31,12 +31,12 @@ class Task(NamedTuple):
     source: Any
     #: None if it is not known yet, or without a cache.
     key: str | None
-    #: What ``prepare`` made of the source.
+    #: The result of ``prepare`` for the source.
     prepared: Any = None
 
 
 class Outcome(NamedTuple):
-    """What became of a clip."""
+    """The result for a clip."""
 
     row: int
     #: None if the clip failed, or without a cache.
@@ -119,7 +119,7 @@ def map_clips(
     Parameters
     ----------
     extract : callable
-        From a source (or from what ``prepare`` made of it) to a float32 array of shape
+        From a source (or from what ``prepare`` returns for it) to a float32 array of shape
         ``shape``. Without ``prepare`` it is sent to joblib's workers and must be picklable.
         It raises MediaError for a source that cannot be used.
     sources : sequence of n_clips sources
@@ -239,8 +239,8 @@ def _warn_of_not_kept(not_kept: list[OSError], n_clips: int, cache: ClipCache) -
 def _progress(
     verbose: int | bool, description: str, n_clips: int, n_tasks: int
 ) -> contextlib.AbstractContextManager[tqdm | None]:
-    # Not a disabled one: all of them take a lock that forked processes share, so that the others
-    # would wait for ever if one were killed while it held the lock.
+    # Not a disabled bar: every bar takes a lock that forked processes share. If one of them were
+    # killed while it holds the lock, the others would wait for ever.
     if not verbose:
         return contextlib.nullcontext()
     return tqdm(total=n_clips, initial=n_clips - n_tasks, desc=description, unit="clip")

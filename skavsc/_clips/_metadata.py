@@ -76,7 +76,7 @@ def _named_for_fit(estimator: Any, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _request(estimator: Any, names: Iterable[str]) -> None:
-    """Let an estimator, and all that it wraps, request the metadata that they take."""
+    """Set the metadata requests of an estimator, and of all that it wraps, to what they take."""
     for part in _nested(estimator):
         if isinstance(getattr(part, "scoring", None), str | list | tuple | dict):
             part.scoring = _as_scorers(part.scoring)
@@ -107,7 +107,7 @@ def _is_known(splitter: Any) -> bool:
 
 
 class _Grouped(GroupsConsumerMixin):
-    """Any other splitter, which is given groups, as without metadata routing."""
+    """Any other splitter; it gets groups, as without metadata routing."""
 
     def __init__(self, splitter: Any) -> None:
         self.splitter = splitter

@@ -100,7 +100,7 @@ class AudioEmbedder(
 
     Notes
     -----
-    Step i stands for the time from ``i * hop`` to ``(i + 1) * hop``; its window is centred there
+    Step i is the time from ``i * hop`` to ``(i + 1) * hop``; its window is centred there
     and moved inside the clip at both ends.
 
     References

@@ -82,7 +82,7 @@ class SoundFeatures:
             decibels = self._relative(self._triangles(signals)[: len(names)])
         features = np.full((self.n_bands, self.n_frames, len(names)), np.nan, np.float32)
         n_present = min(self._frames_in(n_samples), self.n_frames)
-        # The last window that fits stands for those that do not.
+        # At the end, where no whole window fits, the last one is repeated.
         windows = np.minimum(np.arange(n_present), decibels.shape[1] - 1)
         features[:, :n_present] = decibels[:, windows].transpose(2, 1, 0)
         return features

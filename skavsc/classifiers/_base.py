@@ -1,4 +1,4 @@
-"""What all scene classifiers share: fitting, probabilities by segment and by clip."""
+"""The base of all scene classifiers: fitting, probabilities of segments and of clips."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class SceneClassifier(ClassifierMixin, NetworkRunner, AugmentedEstimator, metacl
     modality: str | None
     # What the network is called in messages.
     _label: ClassVar[str]
-    # The parameters that are built into a network, besides those that all have.
+    # The parameters that are built into a network, besides those of all classifiers.
     _built_in: ClassVar[tuple[str, ...]]
 
     @abstractmethod
@@ -76,7 +76,7 @@ class SceneClassifier(ClassifierMixin, NetworkRunner, AugmentedEstimator, metacl
         return None
 
     def _keep_fine_tuned(self, fine_tuning: FineTuning | None, training_set: TrainingSet) -> None:
-        """Keep what the last stage has trained besides the network."""
+        """Keep what the last stage has trained, other than the network."""
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -198,7 +198,7 @@ class SceneClassifier(ClassifierMixin, NetworkRunner, AugmentedEstimator, metacl
         train = LabelledClips(features, y, weights, rows)
         self._check_augmentation(features)
         self._train(TrainingSet(train, None, classes, self._seed()), going_on=True, epochs=1)
-        # How many of the clips are those of other calls is not known.
+        # Clips of several calls may be the same, so that their number is not known.
         self.__dict__.pop("_trained_on", None)
         return self
 
@@ -319,7 +319,7 @@ class SceneClassifier(ClassifierMixin, NetworkRunner, AugmentedEstimator, metacl
         further_augmentation: tuple[Augmentation, ...] = (),
         keep_interrupted: bool = True,
     ) -> None:
-        """Train the network, by default for ``self.epochs``; build it first where it begins."""
+        """Train the network, by default for ``self.epochs``; build it first if there is none."""
         from skavsc.training import TrainingOptions
 
         if self.runtime == "onnxruntime":
@@ -389,7 +389,7 @@ class SceneClassifier(ClassifierMixin, NetworkRunner, AugmentedEstimator, metacl
                 )
 
     def _seed(self) -> int:
-        # One seed a fit, which everything random in it follows from.
+        # One seed for each fit, from which everything random in it is drawn.
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
     def __sklearn_tags__(self) -> Tags:

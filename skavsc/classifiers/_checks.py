@@ -1,4 +1,4 @@
-"""What the classifiers are given, checked: features, weights, and the clips to hold out."""
+"""Checks of the input of the classifiers: features, weights, and the clips to hold out."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def check_features(
 def _check_segment_frames(
     X: NDArray[Any], field: str, axes: tuple[str, ...], segment_frames: int, parameter: str
 ) -> None:
-    """Raise if so many frames are not one second of the features, or X has fewer."""
+    """Raise if ``segment_frames`` is not one second of the features, or X has fewer frames."""
     rate = rate_of(X)
     if rate is not None and round(rate) != segment_frames:
         raise ValueError(
@@ -227,7 +227,7 @@ def hold_out(
         n_splits = min(n_splits, int(np.unique(labels, return_counts=True)[1].max()))
     if n_splits >= 2:
         with warnings.catch_warnings():
-            # A class in fewer groups than folds is no fault here: only one fold is used.
+            # A class in fewer groups than folds is no problem here: only one fold is used.
             warnings.filterwarnings("ignore", "The least populated class", UserWarning)
             candidates = grouped_folds(n_splits, labels, groups, seed % 2**32)
         n_classes = len(np.unique(labels))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class FrameClassifier(SceneClassifier):
     """Base of the classifiers whose picture is frames where they have an embedder.
 
-    A subclass has the parameters below and calls `_begin` in a fit that begins anew.
+    A subclass has the parameters below and calls `_begin` in a fit that starts from the beginning.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {

@@ -75,7 +75,7 @@ class NetworkRunner:
         return self._onnx().graph
 
     def _forget_onnx(self) -> None:
-        """Drop the ONNX model of a network that is trained anew or goes on."""
+        """Drop the ONNX model of a network that is to be trained again or further."""
         trained = vars(self).get("keras_classifier_")
         if trained is not None:
             with _one_at_a_time:

@@ -52,7 +52,7 @@ def print_table(table: pd.DataFrame, as_json: bool, *, index: bool = True) -> No
 
 
 def _with_a_folder(_: click.Context, parameter: click.Parameter, path: str | None) -> str | None:
-    """Refuse a file that cannot be written, before hours are spent on what goes into it."""
+    """Refuse a file that cannot be written, before hours are spent on its content."""
     if path is not None:
         folder = Path(path).absolute().parent
         if not folder.is_dir():

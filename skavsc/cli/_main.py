@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         skavsc_command.main(
             args=words,
             prog_name="skavsc",
-            # What reports say of how to repeat them.
+            # The command that reports name under "How to repeat it".
             obj=shlex.join(["skavsc", *words]),
             standalone_mode=False,
         )
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except BrokenPipeError:
-        # Whoever reads the output, such as `head`, has read enough.
+        # The reader of the output, such as `head`, has closed it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (OSError, ValueError, ImportError, MemoryError) as error:

@@ -63,7 +63,7 @@ def fetch_model(name: str, as_json: bool) -> None:
 @_files
 @json_option
 def verify_models(files: tuple[str, ...], as_json: bool) -> None:
-    """Tell by their sha256 which known networks FILES are; exit status 1 if one is not known."""
+    """Find by their sha256 which known networks FILES are; exit status 1 if one is not known."""
     rows: list[dict[str, str | None]] = []
     unknown = []
     for path in files:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-# What absl writes below the level of errors, and what it says of doing so.
+# What absl writes below the level of errors, and its notice that it does so.
 _GREETING = re.compile(rb"WARNING: All log messages before absl|[IW]\d{4} |.*: [IW] ")
 
 
@@ -56,7 +56,7 @@ def _without_greeting(execute: Callable[[ModuleType], None], module: ModuleType)
 
 
 def hush_tensorflow() -> None:
-    """Let TensorFlow be imported without its greeting, unless it is loaded already."""
+    """Import TensorFlow without its greeting, unless it is loaded already."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if "tensorflow" not in sys.modules and not any(
         isinstance(finder, _Finder) for finder in sys.meta_path

@@ -31,7 +31,7 @@ from skavsc.persistence import save
 from skavsc.recipes import LocationFolds, choose_recipe, make_scene_classifier
 
 _COLUMNS = {"audio": "audio", "visual": "video"}
-# What is said to be missing, by the modality that is there.
+# The word for what is missing, by the modality that is there.
 _WORDS = {"audio": "a picture", "visual": "sound"}
 
 
@@ -175,7 +175,7 @@ def _with_features(
 
 
 def _say_if_short(features: NDArray[Any], duration: float) -> None:
-    """Say if most clips are shorter than what a model will take for a clip."""
+    """Print a line if most clips are shorter than the clips of the model."""
     # What lies behind the end of a clip is NaN.
     there = share_read(features)
     if there.any() and (typical := np.median(there[there > 0])) < 0.9:

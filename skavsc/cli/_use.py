@@ -167,7 +167,7 @@ def _clips_to_judge(data: str, groups: str | None, subset: str | None) -> Any:
         return load_clips(data, groups)
     n_folds = len(list(Path(data, "evaluation_setup").glob("fold*_evaluate.csv")))
     if subset is None and n_folds > 1:
-        # A clip to be evaluated in one fold is one to be trained on in another.
+        # A test clip of one fold is a training clip of another.
         raise click.UsageError(
             f"{data} has {n_folds} official folds; say by --subset which clips the model was not "
             "trained on: evaluate (of the first fold) or all"
@@ -182,7 +182,7 @@ def _clips_to_judge(data: str, groups: str | None, subset: str | None) -> Any:
 
 
 def _say_if_trained_on(result: SceneReport) -> None:
-    """Say if the clips are not, or may not be, new to the model."""
+    """Print a line if the clips are not, or may not be, new to the model."""
     if result.trained_on is None:
         say(f"{result.name} does not tell which clips it was trained on; these should be others")
     elif n_known := np.count_nonzero(result.trained_on):

@@ -208,7 +208,7 @@ def make_scenes(
     ----------
     directory : path-like
         Where the files go: a new or empty directory. One that holds a set made with the same
-        parameters is used again, and an interrupted one is made anew.
+        parameters is used again, and an interrupted one is made again.
     n_scenes : int, default=4
         The number of classes, in [2, 10], taken in the order park, public_square,
         street_pedestrian, street_traffic, bus, tram, metro, metro_station, airport,

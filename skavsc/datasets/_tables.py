@@ -144,7 +144,7 @@ def read_table(
         low_memory=False,
     )
     table.index = pd.Index(lines, dtype="int64")
-    # Built anew, because to replace its columns one by one takes quadratic time.
+    # A new table, because replacing its columns one by one takes quadratic time.
     return pd.DataFrame({name: _with_none(column) for name, column in table.items()})
 
 
@@ -167,7 +167,7 @@ def require_values(values: pd.Series, path: Path, what: str) -> None:
 
 
 def path_of(cell: str, start: Path) -> str:
-    """Return the path that a cell stands for, in the Unicode form that the disk has it in.
+    """Return the path in a cell, in the Unicode form that the disk has it in.
 
     Parameters
     ----------

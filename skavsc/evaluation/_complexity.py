@@ -103,7 +103,7 @@ def _modules(
 
 
 def _parts(estimator: Any) -> list[tuple[str, Any]]:
-    """Return the fitted estimators that an estimator is made of, by name."""
+    """Return the fitted parts of an estimator, by name."""
     if isinstance(estimator, Pipeline):
         return [(name, step) for name, step in estimator.steps if step not in (None, "passthrough")]
     if hasattr(estimator, "transformers_"):

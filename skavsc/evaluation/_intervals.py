@@ -88,7 +88,7 @@ def resampled_interval(
     confidence : float, default=0.95
         The confidence, between 0 and 1.
     n_resamples : int, default=2000
-        Number of times that the locations are drawn anew, with replacement.
+        Number of bootstrap samples: the locations are drawn with replacement.
     random_state : int, default=0
         Determines the draws.
 

@@ -1,4 +1,4 @@
-"""All about a classifier's predictions for clips: figures, tables, the surest errors."""
+"""The report of a classifier's predictions: metrics, tables, the surest errors."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ Fold = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 @dataclass
 class SceneReport:
-    """The predictions for clips, and the tables that are made of them.
+    """The predictions for clips, and tables of them.
 
-    Made by `cross_validate_scenes` or `scene_report`. It holds no estimator and no media, and can
-    be pickled, so that a table or a page of it costs no training.
+    Returned by `cross_validate_scenes` and `scene_report`. It holds no estimator and no media, and
+    can be pickled, so that further tables and pages need no training.
 
     Parameters
     ----------

@@ -76,7 +76,7 @@ def cross_validate_scenes(
     -------
     SceneReport
         The out-of-fold probabilities, of segments too where the classifier has
-        ``predict_proba_segments``, and the tables that are made of them.
+        ``predict_proba_segments``, and tables of them.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def cross_validate_scenes(
 
     See Also
     --------
-    scene_report : The report of predictions that are there already.
+    scene_report : The report of existing predictions.
     results_table : Several classifiers on the same folds.
 
     Notes
@@ -154,7 +154,7 @@ def scene_report(
     folds: Sequence[Fold] = (),
     name: str = "classifier",
 ) -> SceneReport:
-    """Make a report of predictions that are there already.
+    """Make a report of existing predictions.
 
     Parameters
     ----------
@@ -202,7 +202,7 @@ def scene_report(
     [1.0, 0.164]
     """
     truth = np.asarray(y_true)
-    # Log losses are bounded by the precision of the probabilities, which is kept.
+    # The precision of the probabilities is kept, as it bounds the log losses.
     probabilities = np.asarray(y_prob)
     if probabilities.dtype.kind != "f":
         probabilities = probabilities.astype(np.float64)

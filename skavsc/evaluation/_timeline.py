@@ -42,8 +42,8 @@ def scene_timeline(
     Parameters
     ----------
     estimator : estimator
-        A fitted classifier of clip tables, such as a Pipeline of `make_scene_classifier`. It tells
-        the length of the clips that it judges.
+        A fitted classifier of clip tables, such as a Pipeline of `make_scene_classifier`. The
+        length of the clips is that of its features.
     path : path-like
         A sound or video file of any length.
     hop : float, default=1.0
@@ -74,9 +74,9 @@ def scene_timeline(
 
     Notes
     -----
-    The recording is decoded once, and only the part that is being judged is in memory. Every clip
-    is classified anew: with a hop of 1 s, clips of 10 s take ten times as long as the recording
-    cut into clips.
+    The recording is decoded once, and only the part that is being predicted is in memory. Every
+    clip is predicted on its own: with a hop of 1 s, clips of 10 s take ten times as long as the
+    recording cut into clips.
 
     Examples
     --------
@@ -120,7 +120,7 @@ def scene_timeline(
 
 
 class _Track:
-    """The part of a track that is being judged, which moves along the recording.
+    """The part of a track that is being predicted, which moves along the recording.
 
     Parameters
     ----------
@@ -229,7 +229,7 @@ def _end(tracks: dict[str, _Track]) -> float:
 
 
 def _starts(tracks: dict[str, _Track], hop: float) -> Iterator[float]:
-    """Yield the starts of the rows, when what they are judged by is read."""
+    """Yield the starts of the rows, each when the clip around it has been read."""
     number = 0
     while True:
         for track in tracks.values():
@@ -315,7 +315,7 @@ def _absorb_shortest(
     ends: NDArray[Any],
     shortest: float,
 ) -> bool:
-    """Give the rows of the shortest run that is too short to a neighbour, if there is one."""
+    """Add the shortest run that is too short to a neighbour; return whether there was one."""
     lengths = {
         (first, last): ends[last - 1] - starts[first] for first, last in runs if scenes[first] >= 0
     }

@@ -33,7 +33,7 @@ def inner_folds(
         If given, folds of which ``cv`` is only the number are shuffled.
     kept : ndarray of int, optional
         The clips that are used, all by default. Folds that are given by row numbers refer to all
-        clips; others are made of these ones.
+        clips; other folds are made of the clips that are used.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def inner_folds(
 
 
 def _check_splittable(cv: int, y: NDArray[Any], groups: NDArray[Any] | None) -> None:
-    """Raise if so many folds leave some class out of a training part."""
+    """Raise if this number of folds leaves a class out of a training part."""
     labels, counts = np.unique(y, return_counts=True)
     if groups is None:
         for label, count in zip(labels.tolist(), counts, strict=True):

@@ -1,4 +1,4 @@
-"""What each branch is given: its part of X, the rows that are there, after its first steps."""
+"""The input of each branch: its part of X, the rows that are there, after its first steps."""
 
 from __future__ import annotations
 

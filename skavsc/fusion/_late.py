@@ -198,7 +198,7 @@ class LateFusionClassifier(BaseFusion):
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
-    # The inner folds always want the groups that outer ones are made of.
+    # The inner folds need the groups whenever the outer folds are made by them.
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"groups": True}
 
     def __init__(

@@ -121,7 +121,7 @@ def to_rgb(frame: Any, size: tuple[int, int] | None, interpolation: str) -> Imag
 def on_show(
     frames: Iterator[Any], timeline: Timeline, instants: NDArray[np.float64]
 ) -> Iterator[tuple[Any, int]]:
-    """Yield the frames on show at the instants, in order, and at how many instants each is."""
+    """Yield the frames that are shown at the instants, in order, and at how many each is shown."""
     done = 0
     last: Any = None
     for number, frame in enumerate(frames):
@@ -242,7 +242,7 @@ def read_frames(
 ) -> Image:
     """Read the frames that a video shows at regular instants.
 
-    Frame i is the picture on show at i / fps seconds: the last frame whose time stamp is at
+    Frame i is the picture that is shown at i / fps seconds: the last frame whose time stamp is at
     most that (a frame is shown from its time stamp, inclusive, to the next one's, exclusive).
     Time stamps count from where the earlier of picture and sound begins, so that they share
     one clock. They are taken as the file gives them, whatever the frame rate

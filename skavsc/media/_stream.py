@@ -205,7 +205,7 @@ def _stamps(packets: Iterator[Any]) -> Iterator[_Stamp]:
 
 
 def _with_stamps(packets: Iterator[Any], stamps: list[_Stamp]) -> Iterator[Any]:
-    """Give packets the time stamps that the timeline has found for them."""
+    """Set the time stamps of packets to those that the timeline has found."""
     for packet, stamp in zip(packets, stamps, strict=False):
         packet.pts = stamp.pts
         yield packet

@@ -14,7 +14,7 @@ from skavsc.media._file import UnusableError
 
 # A first frame later than asked for is read with what is needed to decode it.
 _AFTER_FIRST = 0.5
-# Decoders hold back frames; without time stamps so many more seconds are read.
+# Decoders hold back frames; without time stamps this many seconds more are read.
 _HELD_BACK = 2.0
 
 
@@ -29,7 +29,7 @@ def read_packets(clock: Clock, packets: Iterator[Any], horizon: float) -> tuple[
         Whether more packets follow.
     """
     period = packet_length(clock.stream)
-    # Decoders give a frame when they have read so many packets more.
+    # Decoders return a frame only when they have read this many packets more.
     n_later = clock.stream.codec_context.reorder_depth
     latest = -np.inf
     read: list[Any] = []
@@ -122,13 +122,13 @@ class Timeline:
         return float(self._clock.time(frame.pts))
 
     def instants(self, fps: float, wanted: int | None) -> NDArray[np.float64]:
-        """Return the instants i / fps at which a frame is on show, at most the wanted number."""
+        """Return the instants i / fps at which a frame is shown, at most the wanted number."""
         span = (self.end - self.tolerance) * fps
         count = span if wanted is None else min(span, wanted)
         return np.arange(max(int(np.ceil(count)), 1)) / fps
 
     def needed(self, instants: NDArray[np.float64]) -> set[int]:
-        """Return the time stamps of the frames on show at the instants."""
+        """Return the time stamps of the frames that are shown at the instants."""
         shown = np.searchsorted(self._times, instants + self.tolerance, side="right") - 1
         return set(self._stamps[np.maximum(shown, 0)].tolist())
 

@@ -31,8 +31,8 @@ def onnx_model(
     Parameters
     ----------
     network : keras.Model
-        A network of one output, made of the layers that the networks and backbones of this
-        package are made of.
+        A network of one output, with layers of the kinds that the networks and backbones of this
+        package have.
     output : str, default="probabilities"
         The name of the output.
     metadata : mapping of str to str, optional

@@ -157,7 +157,7 @@ def build(skops_file: bytes, description: dict[str, Any], weights: dict[str, Pat
     Parameters
     ----------
     skops_file : bytes
-        What skops has made of the estimator.
+        The estimator as skops has written it.
     description : dict
         What ``skavsc.json`` holds.
     weights : dict of pathlib.Path

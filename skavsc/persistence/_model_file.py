@@ -140,7 +140,7 @@ def save(
 
 @contextlib.contextmanager
 def _named_owners(estimator: Any) -> Iterator[None]:
-    """Let metadata requests name their estimators while the block runs.
+    """Replace the owners of metadata requests by their names while the block runs.
 
     An estimator whose metadata were requested holds itself, as the owner of its requests, which
     serves messages alone; skops cannot write an object that holds itself.

@@ -99,13 +99,13 @@ def without_keras(estimator: Any, every: bool) -> Any:
     estimator : object
         The estimator, which is not changed.
     every : bool
-        Whether all classifiers with a trained network are meant, or those alone whose ``runtime``
+        Whether to convert all classifiers with a trained network, or only those whose ``runtime``
         is ``"onnxruntime"``.
 
     Returns
     -------
     object
-        A copy, or the estimator itself where nothing is meant.
+        A copy, or the estimator itself if there is nothing to convert.
     """
     trained = [item for item in objects(estimator) if "keras_classifier_" in vars(item)]
     chosen = [item for item in trained if every or item.runtime == "onnxruntime"]

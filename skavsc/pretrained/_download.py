@@ -114,7 +114,7 @@ _BEGINNINGS = {".tflite": (4, b"TFL3"), ".h5": (0, b"\x89HDF\r\n\x1a\n"), ".kera
 
 
 def _difference(path: Path, file: ModelFile) -> str | None:
-    """Say how a file on disk differs from the one of the registry, or return None."""
+    """Return how a file on disk differs from the one of the registry, or None."""
     size = path.stat().st_size
     if file.size is not None and size != file.size:
         return f"it has {size} bytes and not {file.size}"
@@ -131,7 +131,7 @@ def _difference(path: Path, file: ModelFile) -> str | None:
 
 
 def find_weights(architecture: str, weights: str | os.PathLike[str]) -> Path:
-    """Return the file of weights meant by a published name or a path, fetched if needed.
+    """Return the file of weights of a published name or a path, downloaded if needed.
 
     Parameters
     ----------

@@ -126,7 +126,7 @@ def onnx_graph(
 
     graph = _Graph()
     top = "images"
-    # The layers of a sequential model tell of their place by their order alone.
+    # The layers of a sequential model are connected by their order alone.
     in_order = type(network).__name__ == "Sequential"
     names: dict[int, str] = {id(network.inputs[0]): top}
     for layer in network.layers:

@@ -30,7 +30,7 @@ from skavsc.pretrained._weights import draw_weights, load_weights, weights_diges
 #: Architecture -> the preprocessing of its published Places365 weights.
 ARCHITECTURES = {"vgg16": "places365", "squeezenet11": "squeezenet-places365"}
 
-# Of the settings of a layer those that change nothing of what it computes.
+# The settings of a layer that do not change what it computes.
 _IRRELEVANT = frozenset({"build_config", "trainable"})
 
 
@@ -248,7 +248,7 @@ def _load_model(path: str) -> Any:
     try:
         return keras.saving.load_model(path, compile=False)
     except Exception as error:
-        # Keras raises what its unpacking meets; to the user it is the file.
+        # Keras raises errors of any type here; the cause is the file.
         raise ModelError(f"{choices} a .keras file that can be loaded: {error}") from error
 
 
@@ -308,7 +308,7 @@ def choose_runtime(
     batch_size: int,
     image_size: tuple[int, int],
 ) -> tuple[str, str]:
-    """Return the runtime and the precision meant, for ``"auto"`` the fastest for this network.
+    """Return the runtime and the precision to use, for ``"auto"`` the fastest for this network.
 
     Parameters
     ----------

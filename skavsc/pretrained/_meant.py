@@ -1,4 +1,4 @@
-"""What an embedder's ``model`` and ``weights`` stand for: a name, a file or an object."""
+"""The network that an embedder's ``model`` and ``weights`` name: by name, file or object."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from skavsc.pretrained._registry import (
 
 
 class Meant(NamedTuple):
-    """What an embedder's ``model`` and ``weights`` stand for.
+    """The network that an embedder's ``model`` and ``weights`` name.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def labels_of(
 
 
 def find_model(model: Any, weights: str | os.PathLike[str] | None = None) -> Meant:
-    """Find what is meant by a name, a file or an object; a published file is fetched.
+    """Find the network of a name, a file or an object; a published file is downloaded.
 
     Parameters
     ----------

@@ -137,7 +137,7 @@ class FrozenNetwork(ABC):
         return np.ascontiguousarray(examples, dtype=self.input.dtype)
 
     def example_shape(self, n_axes: int) -> tuple[int | None, ...]:
-        """Return the shape of an example of so many axes, without the batch axis.
+        """Return the shape of an example with a given number of axes, without the batch axis.
 
         Parameters
         ----------
@@ -153,7 +153,7 @@ class FrozenNetwork(ABC):
         return shape if len(shape) <= n_axes else shape[1:]
 
     def output_named(self, output: str | None) -> str:
-        """Return the name of the output meant: the given one, or the only one.
+        """Return the name of the output to use: the given one, or the only one.
 
         Parameters
         ----------
@@ -264,7 +264,7 @@ def open_file(path: str, n_threads: int = 1, digest: str | None = None) -> FileN
     ModelError
         If it cannot be run.
     WeightsError
-        If it is not the file meant.
+        If the file is another one than expected.
     ImportError
         If the packages of its runtime are not installed.
 

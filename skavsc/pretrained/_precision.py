@@ -27,7 +27,7 @@ def has_bfloat16_units() -> bool:
 
 
 def choose_precision(precision: str) -> str:
-    """Return the precision meant.
+    """Return the precision to compute in.
 
     Parameters
     ----------
@@ -51,11 +51,11 @@ def choose_precision(precision: str) -> str:
 
 
 def lower_precision(network: Any) -> None:
-    """Let the layers of a network that go from maps to maps compute in bfloat16.
+    """Set the layers of a network that go from maps to maps to compute in bfloat16.
 
-    Convolutions and what stands between them take the time. Weights, gradients, averages over
-    positions, recurrent layers and scores stay in float32; so do the layers that scale what goes
-    in, decibels and colours, of which bfloat16 would keep three digits.
+    Convolutions and the layers between them take most of the time. Weights, gradients, averages
+    over positions, recurrent layers and scores stay in float32; so do the layers that scale the
+    input, decibels and colours, of which bfloat16 would keep three digits.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def lower_precision(network: Any) -> None:
 
 @contextlib.contextmanager
 def computing_in(network: Any, precision: str) -> Iterator[None]:
-    """Let a network compute in a precision for a while, as `lower_precision` says.
+    """Set the precision of a network for the length of a block, as `lower_precision` does.
 
     Parameters
     ----------

@@ -66,7 +66,7 @@ def _absent(runtime: str) -> list[str]:
 
 
 def precisions_of(runtime: str, precision: str) -> list[str]:
-    """Return those that a runtime can do of the precisions that are meant.
+    """Return the precisions asked for that a runtime can compute in.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ class TFLiteNetwork(FileNetwork):
     """A network in a ``.tflite`` file; the parameters are those of ``FileNetwork``.
 
     Any tensor inside the network can be read as an output, by its name. Quantised ones are given
-    as the numbers that they stand for.
+    as the numbers that they represent.
     """
 
     def open(self) -> None:
@@ -41,7 +41,7 @@ class TFLiteNetwork(FileNetwork):
         self._inside = {details["name"] for details in plain.get_tensor_details()}
 
     def output_named(self, output: str | None) -> str:
-        """Return the name of the output meant; it may be a tensor inside the network."""
+        """Return the name of the output to use; it may be a tensor inside the network."""
         if output is not None and output in self._inside:
             return output
         return super().output_named(output)
@@ -98,7 +98,7 @@ def _tensor(details: dict[str, Any]) -> Tensor:
 
 
 def _plain(values: NDArray[Any], details: dict[str, Any]) -> NDArray[Any]:
-    """Return the numbers that quantised values stand for."""
+    """Return the numbers that quantised values represent."""
     scale, zero = details["quantization"]
     if values.dtype.kind not in "iu" or not scale:
         return values

@@ -97,7 +97,7 @@ def _text(name: Any) -> str:
 
 
 def _differences(network: Any, found: _Layers) -> list[str]:
-    """Say which layers of a network a file lacks or has in other shapes."""
+    """Return messages on the layers of a network that a file lacks or has in other shapes."""
     differences = []
     for layer in network.layers:
         shapes = [tuple(weight.shape) for weight in layer.weights]

@@ -1,7 +1,7 @@
 """Training of Keras networks on random segments of clips.
 
-`skavsc.training.augmentation` holds the augmentations that the classifiers take; all else here is
-what the classifiers are made of.
+`skavsc.training.augmentation` holds the augmentations that the classifiers take; the rest are
+parts of the classifiers.
 """
 
 import lazy_loader as _lazy

@@ -12,8 +12,8 @@ import keras
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-# A cross-validation trains one network after the other: who presses Ctrl-C again so soon does
-# not mean the network that has just begun.
+# A cross-validation trains one network after the other: a second Ctrl-C so soon is not for the
+# network whose training has just begun, but for the program.
 TWICE_SECONDS = 2.0
 
 
@@ -56,7 +56,7 @@ class EpochLines(keras.callbacks.Callback):
 
 
 class StateByEpoch(keras.callbacks.Callback):
-    """Keep the state before each epoch, to go back to.
+    """Keep the state before each epoch, so that it can be restored.
 
     While JAX trains a batch, Keras's variables are empty; an interruption leaves them so.
     """
@@ -72,13 +72,13 @@ class StateByEpoch(keras.callbacks.Callback):
         self.state = [(v, keras.ops.convert_to_numpy(v)) for group in groups for v in group]
 
     def restore(self) -> None:
-        """Go back to the state before the last epoch."""
+        """Restore the state before the last epoch."""
         for variable, value in self.state:
             variable.assign(value)
 
 
 class CosineDecay(keras.callbacks.LearningRateScheduler):
-    """Let the learning rate fall from its start to 0 along half a cosine, over some epochs."""
+    """Lower the learning rate from its start to 0 along half a cosine, over some epochs."""
 
     def __init__(self, first_rate: float, initial_epoch: int, epochs: int) -> None:
         def rate(epoch: int) -> float:

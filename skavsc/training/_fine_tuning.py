@@ -90,7 +90,7 @@ class Backbone:
 
 @dataclass(frozen=True)
 class FineTuning:
-    """How a network is trained as a whole after its own stage.
+    """How to train a network as a whole, after its own stage.
 
     Attributes
     ----------
@@ -129,7 +129,7 @@ def fine_tune(
     options : TrainingOptions
         How the stage before was trained.
     fine_tuning : FineTuning
-        What is different now.
+        What is different in this stage.
     initial_epoch : int
         Number of epochs that the network has been trained already.
 
@@ -144,7 +144,7 @@ def fine_tune(
     if backbone is not None:
         training_set = training_set.on_frames()
         picture = training_set.train.features.modalities["visual"]
-        # It shares its layers with the network and the backbone, which are thereby trained.
+        # It shares its layers with the network and the backbone: to train it is to train them.
         whole = backbone.before(network, picture.segment_shape[1:3])
         frozen.append(backbone.network)
     for layer in frozen:

@@ -1,4 +1,4 @@
-"""The one module that imports scikeras, and the cures for what it gets wrong.
+"""The only module that imports scikeras, with corrections of its errors.
 
 scikeras 0.13 predates scikit-learn 1.6 and is no longer maintained. Each override below names
 the defect that it cures; ``tests/training/test_keras_classifier.py`` holds a test for each.
@@ -122,7 +122,7 @@ class SegmentKerasClassifier(DocLinkMixin, KerasClassifier):
         options: TrainingOptions,
         fine_tuning: FineTuning | None = None,
     ) -> None:
-        """Train the network, on from where the last call ended.
+        """Train the network, continuing where the last call ended.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""A Keras network as JSON and arrays, of which nothing runs before it is checked."""
+"""A Keras network as JSON and arrays, which are checked before anything of them runs."""
 
 from __future__ import annotations
 
@@ -197,8 +197,8 @@ def _check_shapes(config: Any, shapes: list[tuple[int, ...]]) -> None:
 
     Two widths of 100,000, each that of a stored array, would make a kernel of 40 GB.
     """
-    # Variables that are made in this scope have a shape and no value, and are told of to others
-    # that they wait for one.
+    # Keras adds the variables made in this scope, which have a shape and no value, to a global list
+    # of variables to initialise.
     waiting = list(global_state.get_global_attribute("uninitialized_variables") or ())
     try:
         with keras.StatelessScope(initialize_variables=False):

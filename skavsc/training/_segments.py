@@ -80,7 +80,7 @@ class ModalityFeatures:
 
 @dataclass(frozen=True)
 class FrameFeatures(ModalityFeatures):
-    """Frames in place of their embeddings; those are usable whose embeddings hold no NaN."""
+    """Frames in place of their embeddings; a frame is usable if its embedding holds no NaN."""
 
     blank: ClassVar[float] = -1.0
     _decoded: dict[int, NDArray[Any]] = field(default_factory=dict, repr=False)
@@ -92,7 +92,7 @@ class FrameFeatures(ModalityFeatures):
         return (self.segment_frames, *image)
 
     def segment(self, clip: int, first_frame: int) -> NDArray[Any]:
-        """Return the frames of one segment of a clip, which is decoded whole."""
+        """Return the frames of one segment of a clip; the whole clip is decoded."""
         frames = self._decoded.get(clip)
         if frames is None:
             assert self.frames is not None
@@ -205,7 +205,7 @@ class ClipFeatures:
         self.usable_segments = self.usable_starts[:, :: self.starts_between(1)]
 
     def starts_between(self, starts_per_second: int) -> int:
-        """Return the distance, in starts, of segments of which so many begin in a second.
+        """Return the distance between segments, in starts, for a number of segments a second.
 
         Raises
         ------
@@ -258,7 +258,7 @@ class ClipFeatures:
 
 @dataclass(frozen=True)
 class LabelledClips:
-    """Clips with their labels, and the rows of them that are meant.
+    """Clips with their labels, and the rows to use.
 
     Attributes
     ----------
@@ -269,7 +269,7 @@ class LabelledClips:
     weights : ndarray of shape (n_clips,) or None
         The weights.
     rows : ndarray of int
-        The clips that are meant; each has a usable segment.
+        The clips to use; each has a usable segment.
 
     Examples
     --------

@@ -28,7 +28,7 @@ History = dict[str, list[float]]
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How a network is trained; the values are those of the classifiers' parameters.
+    """How to train a network; the values are those of the classifiers' parameters.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class TrainingOptions:
 def compile_for_training(
     network: keras.Model, learning_rate: float, loss: keras.losses.Loss
 ) -> None:
-    """Compile for Adam, anew where it was compiled before.
+    """Compile a network for training with Adam; a compiled one is compiled again.
 
     Examples
     --------
@@ -101,10 +101,10 @@ def compile_for_training(
 def momentum_for(n_clips: int, batch_size: int) -> float:
     """Return a batch-normalisation momentum under which the statistics keep up with training.
 
-    Moving statistics with momentum m remember about ``1 / (1 - m)`` steps. Keras's default of
-    0.99 is then 100 steps, a third of an epoch of the full data set but twenty epochs of 160
-    clips, in which the network has long moved on and validation sees a network that is none.
-    The memory is one epoch here: at most Keras's 100 steps and at least 2.
+    Moving statistics with momentum m are a mean over about the last ``1 / (1 - m)`` steps. For
+    Keras's default of 0.99 these are 100 steps: a third of an epoch of the full data set, but
+    twenty epochs of 160 clips, whose first weights were quite different, so that validation would
+    use wrong statistics. Here they are one epoch: at most Keras's 100 steps and at least 2.
 
     Examples
     --------
@@ -116,7 +116,7 @@ def momentum_for(n_clips: int, batch_size: int) -> float:
     return min(0.99, 1 - 1 / max(2, n_steps))
 
 
-# As many as Keras's own momentum of batch normalisation, 0.99, remembers.
+# The number of steps that Keras's default momentum of batch normalisation, 0.99, averages over.
 STEPS_OF_STATISTICS = 100
 
 
@@ -135,15 +135,15 @@ def reestimate_statistics(network: keras.Model, batches: CropBatches) -> None:
             layer.momentum = momentum
 
 
-# What TensorFlow trains at once where that is a fraction of a second: Ctrl-C waits for its end.
+# Ctrl-C waits for the end of a call, so that one must not take longer than a fraction of a second.
 MOST_STEPS_AT_ONCE = 32
 
 
 def steps_at_once(network: keras.Model, steps_per_epoch: int) -> int:
     """Return how many steps TensorFlow is to train in one call: as many as divide an epoch.
 
-    In a network on embeddings alone, vectors in time, a step takes no longer than the way from
-    Python to TensorFlow and back. Where there is sound or there are frames it takes long enough.
+    In a network on embeddings alone, a step takes no longer than the call from Python to
+    TensorFlow. On sound or frames it takes longer, and nothing is gained.
     """
     on_vectors = all(len(given.shape) <= 3 for given in network.inputs)
     if keras.backend.backend() != "tensorflow" or not on_vectors:
@@ -153,7 +153,7 @@ def steps_at_once(network: keras.Model, steps_per_epoch: int) -> int:
 
 
 def drop_stale_traces(network: keras.Model, traced_for: str) -> None:
-    """Have Keras trace the steps again if those of an earlier fit were traced for another value."""
+    """Drop the traced functions of an earlier fit if they were traced for another value."""
     if getattr(network, "traced_for", traced_for) != traced_for:
         network.train_function = network.test_function = None
     network.traced_for = traced_for
@@ -217,9 +217,9 @@ def train_network(
     training_set : TrainingSet
         The clips.
     options : TrainingOptions
-        The rest.
+        How to train.
     initial_epoch : int, default=0
-        Number of epochs that it has been trained already.
+        Number of epochs that the network has been trained already.
 
     Returns
     -------
@@ -279,10 +279,10 @@ def train_network(
             stacklevel=2,
         )
     finally:
-        # The same in prediction would only be traced longer.
+        # In prediction more steps a call only take longer to trace.
         network.steps_per_execution = 1
         if options.rate_schedule == "cosine":
-            # Going on begins another fall.
+            # A fit that continues starts another cosine.
             network.optimizer.learning_rate = first_rate
         for used in (batches, held_out):
             if used is not None:

@@ -280,15 +280,15 @@ class Brightness(Augmentation):
         frames = batch.inputs["visual"]
         factors = rng.uniform(1 - self.limit, 1 + self.limit, size=len(frames))
         brighter = np.minimum(each(factors.astype(frames.dtype), frames) * frames, 255)
-        # Negative frames stand for missing ones.
+        # Missing frames are negative.
         return batch.with_input("visual", np.where(frames >= 0, brighter, frames))
 
 
 class ModalityDropout(Augmentation):
-    """Replace one modality of some examples by what stands for a missing one.
+    """Replace one modality of some examples by the values of a missing one.
 
-    That is 0 throughout, which is the middle of the scale of the sound and no features of the
-    picture, or -1 for frames. `skavsc.classifiers.SECRNNClassifier` applies it where its
+    They are 0, the middle of the scale of the sound and no features of the picture, or -1 for
+    frames. `skavsc.classifiers.SECRNNClassifier` applies it where its
     ``modality_dropout`` says so.
 
     Parameters

@@ -257,7 +257,7 @@ class ImageEmbedder(
         X : sequence of n_clips frames
             What a `VideoFrameSampler` gives, or a numeric array of shape (n_clips, steps,
             height, width, 3) or a list of arrays of shape (steps, height, width, 3): RGB of 0 to
-            255. None stands for a missing clip, a frame with NaN for a missing frame.
+            255. None is a missing clip, a frame with NaN a missing frame.
 
         Returns
         -------

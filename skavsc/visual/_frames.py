@@ -48,7 +48,7 @@ class Sampling:
 
 
 class ClipFrames(ABC):
-    """What the frames of files and of arrays have in common."""
+    """Base of the frames of files and of arrays."""
 
     sampling: Sampling
 
@@ -64,7 +64,7 @@ class ClipFrames(ABC):
 
     @abstractmethod
     def _valid_frames(self) -> Frames:
-        """Give the frames before the end of the video, at least one."""
+        """Return the frames before the end of the video, at least one."""
 
     def read(self) -> tuple[Frames, int]:
         """Read the frames.
@@ -138,7 +138,7 @@ class LazyFrames(ClipFrames):
         )
 
     def cache_source(self) -> tuple[str, dict[str, Any]]:
-        """Give the file and the parameters that the frames depend on."""
+        """Return the file and the parameters that the frames depend on."""
         how = asdict(self.sampling)
         del how["on_error"]
         return self.path, {**how, "reading": _READING}
@@ -172,7 +172,7 @@ class ArrayFrames(ClipFrames):
         return np.stack([resize_image(image, how.size, how.interpolation) for image in images])
 
     def parts(self) -> tuple[Any, ...]:
-        """Give plain values that make these frames again, and that a cache can key on."""
+        """Return plain values from which these frames can be made again, for pickles and caches."""
         return (self.images, self.rate, *astuple(self.sampling))
 
     @classmethod

@@ -65,7 +65,7 @@ class ImageNetwork:
         preprocessing: Any,
         seed: int,
     ) -> ImageNetwork:
-        """Open what the parameters of an embedder stand for; ``seed`` is for random weights."""
+        """Open the network that the parameters name; ``seed`` is for random weights."""
         named = isinstance(model, str | os.PathLike)
         published = REGISTRY.get(os.fspath(model)) if named else None
         if published is not None and published.modality != "visual":
@@ -110,7 +110,7 @@ class ImageNetwork:
         return height, width
 
     def size_for(self, given: tuple[int, int] | None) -> tuple[int, int]:
-        """Check the size of the images at hand; for None, return one that the network takes."""
+        """Check the size of the given images; for None, return one that the network takes."""
         takes = self.image_size
         if given is None:
             published = self.meant.published
@@ -128,7 +128,7 @@ class ImageNetwork:
     def choose_runtime(
         self, runtime: str | None, precision: str, batch_size: int, size: tuple[int, int]
     ) -> tuple[str, str]:
-        """Return the runtime and the precision meant; None is Keras for a Keras network."""
+        """Return the runtime and the precision to use; None is Keras for a Keras network."""
         if isinstance(self.network, KerasNetwork):
             pooling = self.keras_pooling
             return choose_runtime(
@@ -242,7 +242,7 @@ class ImageNetwork:
             )
 
     def _mode(self, preprocessing: Any) -> Any:
-        """Return the preprocessing meant, and check that the network can have it."""
+        """Return the preprocessing to use, and check that the network can have it."""
         whole = self.meant.is_file and self.network.input.dtype == np.uint8
         if isinstance(preprocessing, str) and preprocessing == "auto":
             published = self.meant.published
@@ -273,7 +273,7 @@ class ImageNetwork:
 
 
 def preprocess(frames: NDArray[Any], mode: Any) -> NDArray[np.float32]:
-    """Do what `skavsc.networks.ImagePreprocessing` does, in NumPy for every runtime.
+    """Preprocess images as `skavsc.networks.ImagePreprocessing` does, in NumPy for every runtime.
 
     Parameters
     ----------

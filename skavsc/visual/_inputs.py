@@ -1,4 +1,4 @@
-"""What an embedder may be given, and how it becomes frames."""
+"""The input of embedders, turned into frames."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class FrameSources:
 
 
 def frame_sources(X: Any) -> FrameSources:
-    """Take X apart into clips.
+    """Split X into clips.
 
     Parameters
     ----------

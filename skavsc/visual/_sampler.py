@@ -24,7 +24,7 @@ class VideoFrameSampler(DocLinkMixin, TransformerMixin, BaseEstimator):
 
     The result holds small handles, one a clip, that decode their frames when they are asked
     for; it can be indexed, cross-validated and pickled, whatever the number of clips. Frame i
-    is the one on show at i / fps seconds (see `skavsc.media.read_frames` for the exact rule).
+    is the one that is shown at i / fps seconds (see `skavsc.media.read_frames` for the exact rule).
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ class VideoFrameSampler(DocLinkMixin, TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Any) -> NDArray[np.object_]:
-        """Give a handle to the frames of each clip.
+        """Return a handle to the frames of each clip.
 
         Parameters
         ----------

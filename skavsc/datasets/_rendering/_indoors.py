@@ -191,7 +191,7 @@ def _train(
     floor: float,
     track: float,
 ) -> Mover:
-    """Let a train run in and stop, if there is a track for it."""
+    """Draw a train that arrives and stops, if there is a track for it."""
     height, width = size
     paint = varied(place, (200, 90, 40), 60)
     arrival, stop = clip.uniform(-2.0, 3.0), clip.uniform(-0.2, 0.4)
