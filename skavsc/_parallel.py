@@ -64,7 +64,7 @@ class Parallel(sklearn.utils.parallel.Parallel):
 def _run(
     caller: int, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Any, list[SkavscWarning]]:
-    """Call a function, and return what it returns and the warnings that its caller misses."""
+    """Call a function; return its result and the warnings to repeat in the parent process."""
     if os.getpid() == caller:
         return function(*args, **kwargs), []
     if os.getppid() == caller:

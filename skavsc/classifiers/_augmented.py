@@ -1,4 +1,4 @@
-"""Estimators with a list of augmentations, whose parameters are parameters of theirs."""
+"""Estimators with a list of augmentations, whose parameters they have as nested parameters."""
 
 from __future__ import annotations
 

@@ -373,7 +373,7 @@ class SceneClassifier(ClassifierMixin, NetworkRunner, AugmentedEstimator, metacl
         return {name: getattr(self, name) for name in names}
 
     def _check_as_built(self, classes: NDArray[Any]) -> None:
-        """Raise if the network is not what labels and parameters ask for."""
+        """Raise if the network was built for other labels or parameters."""
         if not np.array_equal(classes, self.classes_):
             raise ValueError(
                 f"the labels {classes.tolist()} are not those of the first fit, "

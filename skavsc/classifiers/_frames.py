@@ -1,4 +1,4 @@
-"""Picture that is given as frames: embedded first, the image network trained in the last stage."""
+"""Classifiers of frames: frames are embedded; the last stage may train the image network too."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class FrameClassifier(SceneClassifier):
     embedder_: ImageEmbedder
 
     def _begin(self, X: Any) -> None:
-        """Forget the last fit's embedder, and fit a new one where X is to hold frames."""
+        """Drop the embedder of the last fit, and fit a new one if X holds frames."""
         if self.fine_tune == "all" and self.embedder is None:
             raise ValueError(
                 'fine_tune="all" trains the image network of an embedder, on frames, and embedder '

@@ -1,4 +1,4 @@
-"""Trained networks that are kept on disk, and what each is known by."""
+"""Trained networks that are kept on disk, each under a key of all that it depends on."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def train_or_recall(
 
 
 def require_fixed_seed(random_state: Any, memory: Any) -> None:
-    """Raise if no two fits are the same, so that nothing kept would be used again."""
+    """Raise if the seed is not fixed: no two fits would be the same, and nothing be used again."""
     if not isinstance(random_state, Integral):
         raise ValueError(
             f"random_state={random_state!r} with memory={memory!r}: no two fits are the same, so "
@@ -76,7 +76,7 @@ def require_fixed_seed(random_state: Any, memory: Any) -> None:
 
 
 def description(value: Any) -> Any:
-    """Return what a classifier, or a parameter of it, is known by.
+    """Return the part of the key for a classifier, or for a parameter of it.
 
     Fitted networks are known by their layers and weights: their pickles hold a time stamp, so
     that of two equal ones each would be a new one.
@@ -102,12 +102,12 @@ def description(value: Any) -> Any:
         params = value.get_params(deep=False).items()
         known = {name: description(part) for name, part in params if name not in _WITHOUT_EFFECT}
         if "precision" in known:
-            # What it means differs between machines that may share what is kept.
+            # "auto" is another precision on other machines, which may share the folder.
             known["precision"] = choose_precision(known["precision"])
         return type(value), known
     if isinstance(value, list | tuple):
         return [description(part) for part in value]
-    # A Keras model; asked for so, as Keras need not be loaded here.
+    # A Keras model, found by its method, because Keras need not be loaded here.
     if hasattr(value, "get_weights"):
         return value.to_json(), value.get_weights()
     return value

@@ -1,4 +1,4 @@
-"""What runs a trained network: Keras, or onnxruntime, which needs no Keras."""
+"""Running a trained network: by Keras, or by onnxruntime, without Keras."""
 
 from __future__ import annotations
 

@@ -311,7 +311,7 @@ class SECRNNClassifier(FrameClassifier):
         return clips
 
     def _begin(self, X: Any) -> None:
-        """Make the subclassifiers, those that are given as copies."""
+        """Create the subclassifiers; the given ones are copied."""
         if self.memory is not None:
             require_fixed_seed(self.random_state, self.memory)
         self.audio_ = subclassifier("audio", self.audio, AudioSceneClassifier, self.verbose)
@@ -390,7 +390,7 @@ class SECRNNClassifier(FrameClassifier):
         )
 
     def _take_weights(self) -> None:
-        """Set the weights of the copies of the subnetworks to those that they have by now."""
+        """Set the weights of the framework's subnetworks to those of the subclassifiers."""
         own = {layer.name: layer for layer in self.keras_classifier_.model_.layers}
         for part in (self.audio_, self.visual_):
             for layer in part.keras_classifier_.model_.layers:

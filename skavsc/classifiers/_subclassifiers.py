@@ -28,7 +28,7 @@ _OF_THE_FRAMEWORK = (
 )
 
 
-# Those of them that are simply the same in all stages.
+# Those of them that have the same value in all stages.
 _SHARED = ("clip_average", "precision", "starts_per_second")
 
 

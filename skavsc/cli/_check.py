@@ -1,4 +1,4 @@
-"""``skavsc check``: what works here."""
+"""``skavsc check``: what works on this machine."""
 
 from __future__ import annotations
 

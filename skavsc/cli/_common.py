@@ -157,7 +157,7 @@ def set_verbosity(model: Any, verbose: int) -> None:
 
 
 def write_html(report: Any, path: str, complexity: pd.DataFrame | None = None) -> None:
-    """Write a report with the command that has led to it."""
+    """Write a report that names the command that has made it."""
     command = click.get_current_context().find_root().obj
     say(f"Report: {report.to_html(path, complexity=complexity, how_to_repeat=command)}")
 

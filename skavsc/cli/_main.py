@@ -1,4 +1,4 @@
-"""The group of commands, and how failures end."""
+"""The group of commands, and how errors are printed."""
 
 from __future__ import annotations
 

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from skavsc.persistence import model_card
 
-# Of the beginning and of the end of a file, in bytes: whole files would take as long as decoding.
+# Bytes read at the beginning and at the end of a file: to read all of it takes too long.
 _PART = 65_536
 
 
 def _digest(path: str | None) -> str | None:
-    """Return what tells a file from others wherever it lies, or None if it holds nothing."""
+    """Return a digest of the content of a file, or None if it is empty or cannot be read."""
     try:
         with open(path or "", "rb") as file:
             size = os.fstat(file.fileno()).st_size

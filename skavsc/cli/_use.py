@@ -157,7 +157,7 @@ def _timelines(
 
 
 def _clips_to_judge(data: str, groups: str | None, subset: str | None) -> Any:
-    """Load the clips; of a set in TAU's layout those that a model is not trained on, and say so."""
+    """Load the clips to evaluate with; print which they are of a set in TAU's layout."""
     if not is_in_tau_layout(data):
         if subset is not None:
             raise click.UsageError(

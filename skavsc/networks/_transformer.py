@@ -36,7 +36,7 @@ class StepMask(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="skavsc")
 class StepEmbedding(layers.Layer):
-    """Add a learned vector to each step, which tells its modality and position.
+    """Add a learned vector of its modality and position to each step.
 
     Parameters
     ----------
@@ -214,7 +214,7 @@ def transformer_network(
         present = ops.concatenate(masks, axis=1)
     else:
         [x], [present] = parts, masks
-    # Who attends (all steps) to whom (the steps that are present).
+    # All steps attend to the steps that are present.
     attended = ops.repeat(ops.expand_dims(present, 1), x.shape[1], axis=1)
     for block in range(1, n_blocks + 1):
         x = _encoder_block(

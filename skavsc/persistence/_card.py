@@ -1,4 +1,4 @@
-"""What a model file says of itself, as text, HTML and Markdown."""
+"""The description in a model file, as text, HTML and Markdown."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class ModelCard:
         said = self.description
         training = dict(said["training"])
         metrics = training.pop("metrics", {})
-        # Of thousands of clips; for programs.
+        # There may be thousands of them, which only programs can use.
         training.pop("file_digests", None)
         metrics = metrics if isinstance(metrics, dict) else {"metrics": metrics}
         weights = [

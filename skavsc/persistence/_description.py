@@ -1,4 +1,4 @@
-"""What a model file says of itself, found out when it is saved."""
+"""The description in a model file, made when it is saved."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def check_description(description: dict[str, Any]) -> None:
 def describe(
     estimator: Any, training: dict[str, Any] | None, weights: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Return what ``skavsc.json`` holds but for whether there is a self-test.
+    """Return the content of ``skavsc.json``, except whether there is a self-test.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def describe(
 
 
 def _training_record(estimator: Any) -> dict[str, Any]:
-    """Return what is known of the training: of the part that saw most clips."""
+    """Return what is known of the training: of the part that was trained on most clips."""
     known = [
         vars(item)["_trained_on"] for item in objects(estimator) if "_trained_on" in vars(item)
     ]

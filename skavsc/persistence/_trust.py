@@ -1,4 +1,4 @@
-"""Which types a model file may name, and what must hold of those that compiled code reads.
+"""The types that a model file may name, and checks of those that compiled code reads.
 
 skops calls trusted types and hands trusted functions on, with arguments of the file. So nothing
 may be listed here whose call does more than compute or assign.

@@ -112,7 +112,7 @@ class KerasNetwork(FrozenNetwork):
         return hash((id(self.model), self.digest))
 
     def run(self, inputs: NDArray[Any], output: str) -> NDArray[Any]:
-        """Run once on what the network takes, batch axis and all."""
+        """Run the network once on a batch of the size that it takes."""
         # predict() makes a data pipeline a call, some of which is never freed.
         return np.asarray(self.model.predict_on_batch(inputs))
 
@@ -185,7 +185,7 @@ def open_keras(
     if not isinstance(model, str | os.PathLike):
         if weights is not None:
             load_weights(model, find_weights("the model", weights))
-        # It may have been trained since the last time: never taken from memory.
+        # Not kept in memory: it may have been trained since the last call.
         return _with_output(model, output)
     architecture = os.fspath(model)
     path = None if weights is None else find_weights(architecture, weights)
@@ -385,7 +385,7 @@ def choose_runtime(
 
 
 def _warn_of_skipped(failures: dict[str, Exception]) -> None:
-    """Warn of runtimes that do not start; not of those that lack something of the network."""
+    """Warn of runtimes that do not start, but not of those that lack a layer of the network."""
     for name, error in failures.items():
         if not isinstance(error, ModelError):
             warnings.warn(

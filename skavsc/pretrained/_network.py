@@ -16,7 +16,7 @@ from skavsc.pretrained._download import sha256_of
 
 
 class Tensor(NamedTuple):
-    """What a network takes or gives.
+    """An input or output of a network.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class FrozenNetwork(ABC):
 
     @abstractmethod
     def run(self, inputs: NDArray[Any], output: str) -> NDArray[Any]:
-        """Run once on what the network takes, batch axis and all."""
+        """Run the network once on a batch of the size that it takes."""
 
     def class_names(self) -> tuple[str, ...] | None:
         """Return the class names in the file, or None."""

@@ -61,7 +61,7 @@ class OnnxNetwork(FileNetwork):
         self.outputs = tuple(_tensor(node) for node in self._session.get_outputs())
 
     def run(self, inputs: NDArray[Any], output: str) -> NDArray[Any]:
-        """Run once on what the network takes, batch axis and all."""
+        """Run the network once on a batch of the size that it takes."""
         try:
             (result,) = self._session.run([output], {self.input.name: inputs})
         except Exception as error:

@@ -1,4 +1,4 @@
-"""Whether networks compute in float32 or, where the processor has units for it, in bfloat16."""
+"""The precision of networks: float32 or, on processors with units for it, bfloat16."""
 
 from __future__ import annotations
 

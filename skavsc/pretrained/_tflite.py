@@ -57,7 +57,7 @@ class TFLiteNetwork(FileNetwork):
         return tuple(names.splitlines()) or None
 
     def run(self, inputs: NDArray[Any], output: str) -> NDArray[Any]:
-        """Run once on what the network takes, batch axis and all."""
+        """Run the network once on a batch of the size that it takes."""
         inner = output not in [tensor.name for tensor in self.outputs]
         interpreter = self._interpreter(inner)
         (taken,) = interpreter.get_input_details()

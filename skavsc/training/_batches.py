@@ -98,7 +98,7 @@ class CropBatches(ClipBatches):
         known, batches = self._order
         if known != epoch:
             order = np.random.default_rng((self.seed, epoch)).permutation(self.rows)
-            # Nearly equal: batch normalisation cannot do with a last batch of one example.
+            # Batches of nearly equal size: a last batch of one example breaks batch normalisation.
             batches = np.array_split(order, self.steps_per_epoch)
             self._order = epoch, batches
         return batches

@@ -129,6 +129,6 @@ def average_segments(segments: NDArray[np.float32], clip_average: str) -> NDArra
     """
     if clip_average == "arithmetic":
         return np.nanmean(segments, axis=1)
-    # A class that one segment rules out stays possible, and logarithms finite.
+    # Bounded below: one segment does not rule a class out, and logarithms stay finite.
     logarithms = np.log(np.maximum(segments, np.finfo(np.float32).tiny))
     return softmax(np.nanmean(logarithms, axis=1), axis=1)

@@ -97,7 +97,7 @@ class FrameFeatures(ModalityFeatures):
         if frames is None:
             assert self.frames is not None
             frames = np.asarray(self.frames[clip])
-            # The last one only: the segments of a clip are asked for one after the other.
+            # Only the last clip is kept: the segments of a clip are read one after the other.
             self._decoded.clear()
             self._decoded[clip] = frames
         return frames[first_frame : first_frame + self.segment_frames]
@@ -141,7 +141,7 @@ def find_usable_frames(data: NDArray[Any]) -> NDArray[np.bool_]:
     usable = np.empty((len(data), data.shape[-2]), dtype=bool)
     for clip, features in enumerate(data):
         # A clip at a time: the features may be a file larger than memory. A sum is finite only
-        # where all of its terms are, and takes a quarter of the time of asking each.
+        # if all of its terms are, and takes a quarter of the time of testing each.
         bands = features.reshape(-1, *features.shape[-2:])
         if np.isfinite(np.einsum("bfc->f", bands)).all():
             usable[clip] = True

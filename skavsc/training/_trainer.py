@@ -87,12 +87,12 @@ def compile_for_training(
         optimizer=Adam(learning_rate),
         loss=loss,
         metrics=["accuracy"],
-        # On TensorFlow XLA is refused under seeds, and without them it costs seconds a fit.
+        # On TensorFlow, XLA fails with seeds; without them, compiling takes seconds in each fit.
         jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
     )
     # Built at once: a saved network whose optimizer has no state yet loads with a warning.
     network.optimizer.build(network.trainable_variables)
-    # So are the metrics: TensorFlow traces a step once more if that has made variables.
+    # The metrics too: TensorFlow traces a step a second time if the first has created variables.
     example = keras.ops.zeros((1, network.output_shape[-1]))
     network.compute_metrics(None, example, example)
     network.reset_metrics()

@@ -80,8 +80,8 @@ class Mixup(Augmentation):
             if name == "audio" and self.domain == "power":
                 mixed[name] = mix_power(values, partners, share)
             elif name == "audio":
-                # The network scales each segment before all else; mixed before that, the quieter
-                # of two clips would not count.
+                # The network scales each segment first of all. If clips were mixed before that, the
+                # quieter one would hardly count.
                 mixed[name] = mix(scale_blocks(values), partners, share)
             else:
                 mixed[name] = mix(values, partners, share)

@@ -346,7 +346,7 @@ class ImageEmbedder(
             "runtime": self.runtime_,
             "steps": n_steps,
         }
-        # Not among the others, so that what is kept from before there was a choice stays known.
+        # Not in the key for float32, so that features kept before there was a choice are found.
         if self.precision_ != "float32":
             params["precision"] = self.precision_
         return ClipCache(location, "embedding", _VERSION, params)
