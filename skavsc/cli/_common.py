@@ -81,7 +81,9 @@ def _pattern(_: click.Context, parameter: click.Parameter, text: str | None) -> 
 
 
 groups_option = click.option(
-    "--groups", callback=_pattern, help="Regular expression: the location in a clip's name."
+    "--groups",
+    callback=_pattern,
+    help="Of a folder: regular expression that finds the location in a clip's name.",
 )
 
 
@@ -98,7 +100,7 @@ def load_clips(path: str, groups: str | None, *, subset: Any = "all") -> Any:
     path : str
         The folder or file.
     groups : str or None
-        A regular expression that finds the recording location in a clip's name.
+        A regular expression that finds the recording location in a clip's name; of a folder only.
     subset : {"train", "evaluate", "test", "all"}, default="all"
         The part of a set in TAU's layout, of its first official fold.
 
@@ -109,9 +111,18 @@ def load_clips(path: str, groups: str | None, *, subset: Any = "all") -> Any:
     """
     where = Path(path)
     if is_in_tau_layout(path):
+        if groups is not None:
+            raise click.UsageError(f"--groups is of folders; {path} has its locations in meta.csv")
         return load_tau_urban_av(where, subset=subset, on_error="missing")
     if where.is_file():
-        return load_clip_table(where, on_error="missing")
+        if groups is not None:
+            raise click.UsageError(
+                f"--groups is of folders; write the locations into a column group of {path}"
+            )
+        clips = load_clip_table(where, on_error="missing")
+        if "group" in clips.X:
+            return load_clip_table(where, groups="group", on_error="missing")
+        return clips
     return load_clip_folder(where, groups=groups)
 
 

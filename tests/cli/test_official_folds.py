@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 import skavsc
 from skavsc.cli import main
+from skavsc.cli._common import load_clips
 from skavsc.cli._main import skavsc_command
 
 
@@ -122,6 +123,25 @@ def test_several_official_folds_need_a_subset(scenes, model, tmp_path, capsys):
 def test_a_subset_is_of_sets_in_the_layout(folder, model, capsys):
     assert main(["evaluate", model, str(folder / "own"), "--subset", "all"]) == 2
     assert "has no meta.csv" in capsys.readouterr().err
+
+
+def test_the_locations_of_a_table_are_in_its_column_group(folder, tmp_path):
+    table = tmp_path / "clips.csv"
+    clips = skavsc.load_clip_folder(folder / "own", groups="^([a-z]+[0-9]*)_")
+    clips.X.assign(label=clips.y).to_csv(table, index=False)
+    assert len(set(load_clips(str(table), None).groups)) == len(clips.y)
+    clips.X.assign(label=clips.y, group=clips.groups).to_csv(table, index=False)
+    assert load_clips(str(table), None).groups.tolist() == clips.groups.tolist()
+
+
+def test_a_regular_expression_for_locations_is_of_folders(scenes, tmp_path, capsys):
+    table = tmp_path / "clips.csv"
+    table.write_text("audio,video,label\n", encoding="utf-8")
+    for data, remedy in ((table, "a column group"), (scenes, "in meta.csv")):
+        words = ["train", str(data), "-o", str(tmp_path / "m"), "--groups", "^(.*)_"]
+        assert main(words) == 2
+        assert "--groups is of folders" in (err := capsys.readouterr().err)
+        assert remedy in err
 
 
 def test_clips_without_labels_are_predicted_for_the_submission(unlabelled, model, tmp_path):
