@@ -27,19 +27,19 @@ return [...document.images]
 @pytest.fixture(scope="module")
 def browser():
     """Return a headless Chromium."""
-    selenium = pytest.importorskip("selenium")
+    webdriver = pytest.importorskip("selenium.webdriver")
     binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not (binary and driver):
         pytest.skip("needs chromium and chromedriver")
     if not NAMES:
         pytest.skip("needs the pages: make docs")
-    options = selenium.webdriver.ChromeOptions()
+    options = webdriver.ChromeOptions()
     options.binary_location = binary
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = selenium.webdriver.ChromeService(driver)
-    chromium = selenium.webdriver.Chrome(options=options, service=service)
+    service = webdriver.ChromeService(driver)
+    chromium = webdriver.Chrome(options=options, service=service)
     yield chromium
     chromium.quit()
 
