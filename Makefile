@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Two test processes on two cores: more threads would only get into each other's way.
+# Two test processes on two cores, and small matrices: more threads would only wait for each other.
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3
 
 SPHINX := $(BIN)/sphinx-build --quiet --fail-on-warning --builder html
@@ -32,11 +32,11 @@ lint: $(VENV)/.test
 
 docs: $(VENV)/.test  ## the documentation, with the gallery executed, in docs/_build
 	rm -rf docs/api docs/gallery
-	TF_CPP_MIN_LOG_LEVEL=3 $(SPHINX) docs docs/_build
+	$(ONE_THREAD) $(SPHINX) docs docs/_build
 
 docs-quick: $(VENV)/.test  ## the same without executing the gallery
 	rm -rf docs/api docs/gallery
-	TF_CPP_MIN_LOG_LEVEL=3 SKAVSC_DOCS_GALLERY=0 $(SPHINX) docs docs/_build
+	$(ONE_THREAD) SKAVSC_DOCS_GALLERY=0 $(SPHINX) docs docs/_build
 
 # Linters and documentation use a core each: beside each other.
 test: $(VENV)/.test  ## linters and all tests but the slow ones
