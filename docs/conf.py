@@ -58,6 +58,7 @@ intersphinx_mapping = {
     name: (address, str(HERE / "inventories" / f"{name}.inv"))
     for name, address in {
         "joblib": "https://joblib.readthedocs.io/en/stable/",
+        "keras": "https://keras.io/api/",
         "librosa": "https://librosa.org/doc/latest/",
         "numpy": "https://numpy.org/doc/stable/",
         "pandas": "https://pandas.pydata.org/docs/",
@@ -92,9 +93,13 @@ html_title = "skavsc"
 # Without it the theme complains, on a reader's first page, that it knows no mode.
 html_context = {"default_mode": "auto"}
 html_css_files = ["skavsc.css"]
+# Sections of one page have nothing to navigate: leave the room to the text.
+html_sidebars = {"getting_started": [], "method": []}
 html_theme_options = {
     "show_nav_level": 2,
     "navigation_with_keys": False,
+    # The button alone: beside the search field the header would need two rows.
+    "navbar_persistent": ["search-button"],
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],

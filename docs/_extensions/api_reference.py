@@ -54,6 +54,17 @@ def listed(module: Path) -> list[str]:
     raise ValueError(f"{module} has no __all__; list its public names")
 
 
+def defined_as(name: str) -> str:
+    """Return the full name of what a public name stands for, in the module that defines it."""
+    room, _, own = name.rpartition(".")
+    stub = PACKAGE / Path(*room.split(".")[1:]) / "__init__.pyi"
+    if stub.exists():
+        for node in ast.parse(stub.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ImportFrom) and own in {alias.name for alias in node.names}:
+                return defined_as(f"{room}.{node.module}.{own}")
+    return name
+
+
 @functools.cache
 def public_names() -> dict[str, list[str]]:
     """Return the public names of every room, as they are imported."""
@@ -75,8 +86,9 @@ def write_index(*_: object) -> None:
     lines = ["API reference", "=============", "", INTRODUCTION, ""]
     for room, names in public_names().items():
         title = ROOMS[room]
-        lines += [title, "-" * len(title), "", f"``skavsc.{room}``", ""]
-        lines += [".. autosummary::", "   :toctree: generated", ""]
+        lines += [title, "-" * len(title), "", f".. py:module:: skavsc.{room}", ""]
+        lines += [f"``skavsc.{room}``", ""]
+        lines += [".. autosummary::", "   :toctree: generated", f"   :caption: {title}", ""]
         lines += [f"   {name}" for name in names] + [""]
     path = HERE / "api" / "index.rst"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,6 +104,19 @@ def skip_foreign(app, what, name, member, skip, options):
     function = inspect.unwrap(getattr(member, "fget", None) or getattr(member, "__func__", member))
     own = inspect.isfunction(function) and function.__module__.startswith("skavsc")
     return None if own else True
+
+
+def describe_constant(app, what, name, obj, options, lines):
+    """Take the text of a constant from the comment above its definition, not from its type."""
+    if what != "data":
+        return
+    from sphinx.pycode import ModuleAnalyzer
+
+    module, _, own = defined_as(name).rpartition(".")
+    comments = ModuleAnalyzer.for_module(module).find_attr_docs()
+    if ("", own) not in comments:
+        raise ValueError(f"{own} in {module} has no comment; say what it is above it, after #:")
+    lines[:] = comments["", own]
 
 
 def link_short_name(app, env, node, contnode):
@@ -122,5 +147,6 @@ def setup(app):
     """Register with Sphinx."""
     app.connect("config-inited", write_index)
     app.connect("autodoc-skip-member", skip_foreign)
+    app.connect("autodoc-process-docstring", describe_constant)
     app.connect("missing-reference", link_short_name)
     return {"parallel_read_safe": True}

@@ -18,6 +18,14 @@ PAGES = {
             "function load",
         ],
     },
+    # Keras publishes no inventory; its pages have places of other names.
+    "keras": {
+        "models/model/": ["class Model"],
+        "layers/base_layer/": ["class layers.Layer"],
+        "ops/": ["module ops"],
+        "random/": ["module random"],
+        "utils/sklearn_wrappers/": ["class wrappers.SKLearnClassifier"],
+    },
     "librosa": {
         "generated/librosa.{}.html": ["function feature.melspectrogram", "function decompose.hpss"],
     },
@@ -37,6 +45,7 @@ PAGES = {
             "class ensemble.BaggingClassifier",
             "class ensemble.StackingClassifier",
             "class ensemble.VotingClassifier",
+            "class frozen.FrozenEstimator",
             "class linear_model.LogisticRegression",
             "class metrics.ConfusionMatrixDisplay",
             "function metrics.log_loss",
@@ -48,6 +57,12 @@ PAGES = {
             "function model_selection.cross_val_score",
             "function model_selection.cross_validate",
             "class preprocessing.StandardScaler",
+        ],
+        "modules/generated/sklearn.metrics.ConfusionMatrixDisplay.html": [
+            "method metrics.ConfusionMatrixDisplay.from_predictions",
+        ],
+        "modules/generated/sklearn.calibration.CalibrationDisplay.html": [
+            "method calibration.CalibrationDisplay.from_predictions",
         ],
     },
 }
@@ -68,7 +83,7 @@ def main() -> None:
                         domain="py",
                         role=role,
                         priority="1",
-                        uri=page.format(name) + "#$",
+                        uri=page.format(name) + ("" if project == "keras" else "#$"),
                         dispname="-",
                     )
                 )

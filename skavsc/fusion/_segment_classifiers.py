@@ -26,7 +26,7 @@ class SegmentClassifier(Protocol):
     """What `LateFusionClassifier` asks of a classifier that predicts segments.
 
     Any classifier with these three members is treated as skavsc's own, also at the end of a
-    Pipeline and inside searches, calibration, bagging, threshold tuning and `FrozenEstimator`: a
+    Pipeline and inside searches, calibration, bagging, threshold tuning and ``FrozenEstimator``: a
     branch that holds it is given the field of its modality, clips without a whole segment count as
     missing, and the fusion has ``predict_proba_segments`` if all its branches do.
 

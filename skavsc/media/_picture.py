@@ -47,6 +47,7 @@ class Reading:
         return None if self.duration is None else max(round(self.fps * self.duration), 1)
 
 
+#: Name -> flag of OpenCV: how images can be resized.
 INTERPOLATIONS = {
     "nearest": cv2.INTER_NEAREST,
     "linear": cv2.INTER_LINEAR,

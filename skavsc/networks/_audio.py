@@ -9,7 +9,7 @@ from keras import layers
 
 from skavsc.networks._layers import BlockScaling, standard_post_block
 
-# The shape (12, 128) that fusion taps is the output of this layer, averaged over bands.
+#: Name of the layer of the audio network whose output fusion takes: (12, 128), averaged over bands.
 AUDIO_TAP = "audio_block3_output"
 
 

@@ -22,7 +22,7 @@ class BlockScaling(layers.Layer):
     Parameters
     ----------
     **kwargs : dict
-        Keyword arguments of ``keras.layers.Layer``.
+        Keyword arguments of `keras.layers.Layer`.
 
     Examples
     --------

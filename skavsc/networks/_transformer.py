@@ -15,7 +15,7 @@ class StepMask(layers.Layer):
     Parameters
     ----------
     **kwargs : dict
-        Keyword arguments of ``keras.layers.Layer``.
+        Keyword arguments of `keras.layers.Layer`.
 
     Examples
     --------
@@ -41,7 +41,7 @@ class StepEmbedding(layers.Layer):
     Parameters
     ----------
     **kwargs : dict
-        Keyword arguments of ``keras.layers.Layer``.
+        Keyword arguments of `keras.layers.Layer`.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -71,7 +71,7 @@ class ModalityMaskDropout(layers.Layer):
     seed : int, default=None
         Seed of the random numbers.
     **kwargs : dict
-        Keyword arguments of ``keras.layers.Layer``.
+        Keyword arguments of `keras.layers.Layer`.
 
     References
     ----------
@@ -120,7 +120,7 @@ class MaskedAverage(layers.Layer):
     Parameters
     ----------
     **kwargs : dict
-        Keyword arguments of ``keras.layers.Layer``.
+        Keyword arguments of `keras.layers.Layer`.
     """
 
     def call(self, inputs: Any, present: Any) -> Any:

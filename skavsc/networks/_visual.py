@@ -9,7 +9,7 @@ from keras import layers, ops, regularizers
 
 from skavsc.networks._backbones import ImagePreprocessing, vgg16_base
 
-# The pooled features of each frame, (5, 512), that fusion taps.
+#: Name of the layer of the visual network whose output fusion takes: (5, 512), pooled features.
 VISUAL_TAP = "visual_features"
 
 

@@ -251,6 +251,7 @@ _MODELS = (
     ),
 )
 
+#: Name -> published network.
 REGISTRY = {model.name: model for model in _MODELS}
 
 

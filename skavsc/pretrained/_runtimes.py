@@ -24,6 +24,7 @@ from skavsc.pretrained._graph import onnx_graph
 from skavsc.pretrained._precision import choose_precision, lower_precision
 
 Batch = NDArray[np.float32]
+#: A network as a function: a batch of inputs to their outputs.
 Compiled = Callable[[Batch], Batch]
 Key = TypeVar("Key", bound=Hashable)
 
