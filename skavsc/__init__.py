@@ -1,6 +1,6 @@
 """Audio-visual scene classification with scikit-learn.
 
-Rows are clips: every estimator takes a table with one row a clip and the columns ``audio`` and
+Rows are clips: every estimator takes a table with one row per clip and the columns ``audio`` and
 ``video`` (paths), and NaN means missing. Importing this package is cheap; Keras, OpenCV and
 librosa are loaded by the first call that needs them.
 """

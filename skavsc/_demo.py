@@ -88,7 +88,7 @@ def run_demo(
     say_probabilities(fresh, truth, say)
 
     say(f"Done in {time.perf_counter() - started:.0f} s. The scenes are drawn and synthesised.")
-    say("Next, with your own clips, one folder a label:")
+    say("Next, with your own clips, one folder per label:")
     say("   skavsc train FOLDER -o model.skops --report report.html")
     say("   skavsc predict model.skops FILE...")
     say("The published networks on these scenes, in some ten minutes: skavsc demo --full")

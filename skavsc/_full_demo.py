@@ -248,7 +248,7 @@ def _report(text: str, table: pd.DataFrame, best: str, weights: str | None) -> s
     eyes = "untrained (random)" if weights is None else weights
     return f"""# Audio-visual scene classification of generated scenes
 
-{N_SCENES} scenes, {N_LOCATIONS - 1} locations each, {CLIPS_PER_LOCATION} clips a location, \
+{N_SCENES} scenes, {N_LOCATIONS - 1} locations each, {CLIPS_PER_LOCATION} clips per location, \
 {DURATION:g} s a clip; {N_FOLDS} folds with whole locations held out. Chance is \
 {100 / N_SCENES:.0f} % accuracy and a log loss of {np.log(N_SCENES):.3f}.
 Weights of VGG16: {eyes}.

@@ -128,7 +128,7 @@ class MissingClipWarning(SkavscWarning):
     message : str
         The text of the warning.
     errors : sequence of MediaError, default=()
-        Why files could not be read, one error a file.
+        Why files could not be read, one error per file.
     """
 
     def __init__(self, message: str, errors: Sequence[MediaError] = ()) -> None:

@@ -49,7 +49,7 @@ class TimePooling(DocLinkMixin, TransformerMixin, BaseEstimator):
     -----
     Time is the last axis but one, as in embeddings (n_clips, n_steps, n_features) and in
     spectrograms (n_clips, n_bands, n_frames, n_channels). The number of steps may differ between
-    ``fit`` and ``transform``. A 2-D array (n_clips, n_features) has one step a clip.
+    ``fit`` and ``transform``. A 2-D array (n_clips, n_features) has one step per clip.
 
     Examples
     --------

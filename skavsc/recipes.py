@@ -241,7 +241,7 @@ def make_scene_classifier(
         Number of clips, and of fits, that are processed at the same time, as in joblib; None is 1.
     on_error : {"raise", "missing"}, default="raise"
         What to do with a file that cannot be read: raise its MediaError, or take it for missing
-        and warn. With ``"missing"`` a clip of which nothing can be read is left out of `fit`, and
+        and warn. With ``"missing"`` a clip of which nothing can be read is left out of ``fit``, and
         is predicted by the class frequencies; but ``"published"`` takes no such clips.
     random_state : int, default=None
         Seed of inner folds and networks.
@@ -279,7 +279,7 @@ def make_scene_classifier(
     read: dict[str, Any] = {"duration": duration, "on_error": on_error}
     parts: dict[str, Any] = {}
     if recipe == "embeddings":
-        # One frame a second shows what there is to see of a place.
+        # One frame per second shows what there is to see of a place.
         # Overlapping windows: the loudest moment of a clip is whole in one of them.
         parts["audio"] = AudioEmbedder(audio_model, hop=0.25, **read, **shared)
         parts["visual"] = _picture(ImageEmbedder(image_model, **shared), 1.0, **read)

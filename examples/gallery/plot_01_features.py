@@ -27,7 +27,7 @@ scenes.X.groupby(scenes.y).first().map(lambda value: str(value).rpartition("/")[
 # %%
 # Sound
 # -----
-# One spectrogram a channel, with 64 bands and 50 time frames a second. Each band has the same height, as it
+# One spectrogram per channel, with 64 bands and 50 time frames per second. Each band has the same height, as it
 # has for the networks.
 
 clip = scenes.X[scenes.y == "street_traffic"].iloc[[0]]

@@ -11,7 +11,7 @@ they are, and a temperature tempers a classifier that is too sure.
 # -----------------------
 # The product of probabilities takes sound and picture for independent witnesses. They are not: a network
 # that is wrong about a place is often wrong with both. With little regularisation the branches are too sure
-# as well. ``calibration="temperature"`` fits one number a branch, by predictions for locations that the
+# as well. ``calibration="temperature"`` fits one number per branch, by predictions for locations that the
 # branch was not fitted on.
 
 import matplotlib.pyplot as plt
@@ -60,7 +60,7 @@ plt.show()
 # In figures
 # ----------
 # The log loss punishes wrong answers that are sure, and falls. The calibration error, the mean distance from
-# the diagonal over ten bins, is a rough figure for so few clips. A temperature a branch also changes how
+# the diagonal over ten bins, is a rough figure for so few clips. A temperature per branch also changes how
 # much each branch counts, so that a few labels change.
 
 columns = ["accuracy", "macro_log_loss", "calibration_error"]

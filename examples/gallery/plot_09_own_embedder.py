@@ -10,9 +10,9 @@ colours, in some twenty lines.
 # The transformer
 # ---------------
 # It takes what `skavsc.VideoFrameSampler` gives, a sequence of frames for each clip or None, and returns an
-# array (n_clips, n_frames, n_features). Three rules make it a good neighbour: a row a clip; NaN where there
+# array (n_clips, n_frames, n_features). Three rules make it a good neighbour: a row per clip; NaN where there
 # is nothing; and ``requires_fit = False`` if it learns nothing, so that a fusion computes it once and not
-# once a fold.
+# once per fold.
 
 import cv2
 import matplotlib.pyplot as plt

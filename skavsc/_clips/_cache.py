@@ -1,4 +1,4 @@
-"""Features on disk, one file a clip, keyed by content, parameters and feature version."""
+"""Features on disk, one file per clip, keyed by content, parameters and feature version."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def clip_sources(X: Any, column: str) -> list[Any]:
     """
     if isinstance(X, str | bytes | os.PathLike):
         raise ClipTableError(
-            f"X is the single path {os.fspath(X)!r}; pass a list of paths, one a clip"
+            f"X is the single path {os.fspath(X)!r}; pass a list of paths, one per clip"
         )
     if isinstance(X, pd.Series) and column in X.index:
         raise ClipTableError(
@@ -124,7 +124,7 @@ def _source(item: Any, row: int, column: str) -> Any:
     several_paths = any(isinstance(part, str | bytes | os.PathLike) for part in first)
     if several_paths or isinstance(item, Mapping | Set | bool | np.bool_):
         raise ClipTableError(
-            f"the {column} of clip {row} is {item!r}; pass one path or array a clip, or None"
+            f"the {column} of clip {row} is {item!r}; pass one path or array per clip, or None"
         )
     return item
 
@@ -136,7 +136,7 @@ def format_rows(rows: NDArray[np.intp]) -> str:
 
 
 def _checked_column(values: Any, name: str, noun: str, n_clips: int) -> NDArray[Any]:
-    """Return y or groups as an array of one value a clip, of one kind and without gaps."""
+    """Return y or groups as an array of one value per clip, of one kind and without gaps."""
     # A list as objects: an array of strings would turn a NaN among them into the word nan, and
     # a 1 into the label "1".
     as_objects = np.array(values, dtype=object) if isinstance(values, list | tuple) else values

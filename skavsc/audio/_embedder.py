@@ -91,7 +91,7 @@ class AudioEmbedder(
     window_ : float
         Length of a window in seconds.
     steps_per_second_ : float
-        Number of steps a second.
+        Number of steps per second.
 
     See Also
     --------

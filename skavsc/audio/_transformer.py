@@ -24,6 +24,8 @@ from skavsc.exceptions import ClipTableError
 class GammatoneMelTransformer(DocLinkMixin, TransformerMixin, BaseEstimator):
     """Compute gammatone or log-mel spectrograms of the sound of clips.
 
+    ``filterbank`` chooses which of the two is computed: gammatone by default.
+
     Parameters
     ----------
     filterbank : {"gammatone", "mel"}, default="gammatone"
@@ -85,7 +87,7 @@ class GammatoneMelTransformer(DocLinkMixin, TransformerMixin, BaseEstimator):
     See Also
     --------
     plot_clip : Plot the features of a clip with hertz and seconds on the axes.
-    skavsc.TimePooling : Reduce features to statistics over time, one row a clip.
+    skavsc.TimePooling : Reduce features to statistics over time, one row per clip.
     skavsc.media.read_sound : Read the sound of a file.
 
     Notes

@@ -25,7 +25,7 @@ class AudioSceneClassifier(SceneClassifier):
     """Squeeze-excitation residual network on gammatone or log-mel features.
 
     The network takes one segment, a second, at a time. In training it gets one random segment of
-    every clip an epoch; in prediction the probabilities of a clip are the mean over its segments.
+    every clip per epoch; in prediction the probabilities of a clip are the mean over its segments.
 
     Parameters
     ----------

@@ -92,7 +92,7 @@ class SceneClassifier(ClassifierMixin, NetworkRunner, AugmentedEstimator, metacl
 
         Parameters
         ----------
-        X : array-like, or structured array with one field a modality
+        X : array-like, or structured array with one field per modality
             The features of n_clips clips. Frames that hold a NaN are not used; clips without a
             whole second are left out, with a warning.
         y : array-like of shape (n_clips,)
@@ -147,7 +147,7 @@ class SceneClassifier(ClassifierMixin, NetworkRunner, AugmentedEstimator, metacl
 
         Parameters
         ----------
-        X : array-like, or structured array with one field a modality
+        X : array-like, or structured array with one field per modality
             The features of n_clips clips.
         y : array-like of shape (n_clips,)
             The labels.
@@ -207,7 +207,7 @@ class SceneClassifier(ClassifierMixin, NetworkRunner, AugmentedEstimator, metacl
 
         Parameters
         ----------
-        X : array-like, or structured array with one field a modality
+        X : array-like, or structured array with one field per modality
             The features of n_clips clips.
 
         Returns
@@ -224,11 +224,11 @@ class SceneClassifier(ClassifierMixin, NetworkRunner, AugmentedEstimator, metacl
         return usable
 
     def predict_proba_segments(self, X: Any) -> NDArray[np.float32]:
-        """Predict the class probabilities of every segment, one a second.
+        """Predict the class probabilities of every segment, one per second.
 
         Parameters
         ----------
-        X : array-like, or structured array with one field a modality
+        X : array-like, or structured array with one field per modality
             The features of n_clips clips, of at least one second; the duration need not be
             that of the clips at fit.
 
@@ -248,7 +248,7 @@ class SceneClassifier(ClassifierMixin, NetworkRunner, AugmentedEstimator, metacl
 
         Parameters
         ----------
-        X : array-like, or structured array with one field a modality
+        X : array-like, or structured array with one field per modality
             The features of n_clips clips.
 
         Returns
@@ -275,7 +275,7 @@ class SceneClassifier(ClassifierMixin, NetworkRunner, AugmentedEstimator, metacl
 
         Parameters
         ----------
-        X : array-like, or structured array with one field a modality
+        X : array-like, or structured array with one field per modality
             The features of n_clips clips.
 
         Returns

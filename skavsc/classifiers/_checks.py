@@ -121,7 +121,7 @@ def require_aligned(clips: ClipFeatures) -> None:
         )
         raise ValueError(
             f"the modalities of X differ in duration: {lengths}; extract both of the same "
-            "seconds, and with as many frames a second as segment_frames of their classifier"
+            "seconds, and with as many frames per second as segment_frames of their classifier"
         )
     lacking = np.flatnonzero(~clips.usable_segments.any(axis=1))
     if len(lacking):

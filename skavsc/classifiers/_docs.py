@@ -62,7 +62,7 @@ DESCRIPTIONS = {
     "embedder": """
         What X holds of the picture. None: embeddings. An embedder: frames, which it turns into
         embeddings; it is cloned and fitted, or used as it is as ``FrozenEstimator(fitted)``""",
-    "verbose": "Whether to write a line an epoch to the error stream",
+    "verbose": "Whether to write a line per epoch to the error stream",
     "history_": "Loss and accuracy after each epoch, in training and validation",
     "keras_classifier_": """
         The wrapped network, a scikeras.wrappers.KerasClassifier; the Keras model is its

@@ -30,7 +30,7 @@ class EmbeddingSceneClassifier(SceneClassifier):
 
     The network takes the steps of one segment, a second, at a time: of sound, of picture, or, as
     a transformer, of both, each of which may be missing. In training it gets one random segment
-    of every clip an epoch; in prediction the probabilities of a clip are the mean over its
+    of every clip per epoch; in prediction the probabilities of a clip are the mean over its
     segments.
 
     Parameters

@@ -86,7 +86,7 @@ class FrameClassifier(SceneClassifier):
 
         Parameters
         ----------
-        X : array-like, or structured array with one field a modality
+        X : array-like, or structured array with one field per modality
             The features, or frames, of n_clips clips. Frames are not decoded: they count as
             usable where they are there.
 

@@ -27,7 +27,7 @@ class VisualSceneClassifier(FrameClassifier):
     """Bidirectional GRU on the embeddings of a clip's frames.
 
     The network takes the frames of one segment, a second, at a time. In training it gets one
-    random segment of every clip an epoch; in prediction the probabilities of a clip are the mean
+    random segment of every clip per epoch; in prediction the probabilities of a clip are the mean
     over its segments. Where asked, the image network that computes the embeddings is trained with
     it after that.
 

@@ -237,7 +237,7 @@ def train(
 ) -> None:
     """Train a model on DATA and write it to a file.
 
-    DATA is a folder with one folder of clips a label, a CSV file with the columns audio, video,
+    DATA is a folder with one folder of clips per label, a CSV file with the columns audio, video,
     label and group, or a set in the layout of TAU Urban Audio-Visual Scenes.
 
     The model is cross-validated with whole recording locations held out, then trained on all

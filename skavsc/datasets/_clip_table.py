@@ -35,7 +35,7 @@ def load_clip_table(
     root: str | bytes | os.PathLike[str] | None = None,
     on_error: Literal["raise", "missing"] = "raise",
 ) -> Bunch:
-    r"""Load a clip table from a CSV file, one row a clip.
+    r"""Load a clip table from a CSV file, one row per clip.
 
     Nothing is decoded. The file is UTF-8 text with a header, separated by commas, semicolons or
     tabs, with any line ends, for example::
@@ -98,7 +98,7 @@ def load_clip_table(
 
     See Also
     --------
-    load_clip_folder : The same from folders, one a label.
+    load_clip_folder : The same from folders, one per label.
 
     Examples
     --------

@@ -217,7 +217,7 @@ def make_scenes(
     n_locations : int, default=6
         The number of locations a scene, at least 2.
     clips_per_location : int, default=3
-        The number of clips a location, at least 1.
+        The number of clips per location, at least 1.
     duration : float, default=4.0
         The length of each clip in seconds, at least 0.1.
     size : tuple of int, default=(320, 240)

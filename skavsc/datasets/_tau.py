@@ -162,7 +162,7 @@ def load_tau_urban_av(
 
     See Also
     --------
-    load_clip_folder : Load clips from one folder a label.
+    load_clip_folder : Load clips from one folder per label.
     make_scenes : Render a small set in this layout.
 
     Notes

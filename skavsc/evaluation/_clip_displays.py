@@ -180,7 +180,7 @@ class ClipDisplay:
         return cls(probabilities, classifier.classes_, frames).plot(ax=ax)
 
     def plot(self, *, ax: Any = None) -> Self:
-        """Plot a line a class, of the five most probable ones, and the frames above.
+        """Plot a line per class, of the five most probable ones, and the frames above.
 
         Parameters
         ----------

@@ -34,7 +34,7 @@ def complexity_report(estimator: Any, X: Any = None, *, n_repeats: int = 3) -> p
     Returns
     -------
     pandas.DataFrame
-        One row a module, the whole first, named as scikit-learn names nested parameters:
+        One row per module, the whole first, named as scikit-learn names nested parameters:
 
         * ``parameters``: of the networks (those of batch normalisation's statistics included) and
           of linear models, scalers and the like; 0 for what learns nothing, and for frozen

@@ -279,7 +279,7 @@ class ClassAccuracyDisplay:
     Parameters
     ----------
     accuracies : pandas.DataFrame
-        One row a class and one column a system, in [0, 1].
+        One row per class and one column per system, in [0, 1].
 
     Attributes
     ----------
@@ -353,7 +353,7 @@ class ClassAccuracyDisplay:
         return cls.from_predictions(y, {type(estimator).__name__: estimator.predict(X)}, ax=ax)
 
     def plot(self, *, ax: Any = None) -> Self:
-        """Plot the accuracies, a row a class and a marker a system.
+        """Plot the accuracies, a row per class and a marker per system.
 
         Parameters
         ----------

@@ -181,7 +181,7 @@ class SceneReport:
         Returns
         -------
         pandas.DataFrame
-            One row a class: ``n`` clips, ``accuracy`` (the share of them that is right),
+            One row per class: ``n`` clips, ``accuracy`` (the share of them that is right),
             ``precision`` (the share that is right of those called so), ``log_loss``, and the label
             that they are most often ``confused_with``.
         """
@@ -217,7 +217,7 @@ class SceneReport:
         ----------
         column : str or array-like of shape (n_clips,)
             A column of the clip table, such as ``"city"``, or ``"location"`` (the groups) or
-            ``"fold"``; or a value a clip.
+            ``"fold"``; or a value per clip.
 
         Returns
         -------
@@ -287,7 +287,7 @@ class SceneReport:
         Returns
         -------
         pandas.DataFrame
-            One row a clip, with its row number as index: ``location``, ``true``, ``predicted``,
+            One row per clip, with its row number as index: ``location``, ``true``, ``predicted``,
             ``probability`` (of the predicted label), ``probability_of_true``, and the columns of
             the clip table.
         """

@@ -38,7 +38,7 @@ def write_submission(
     probabilities: ArrayLike,
     classes: Sequence[str],
 ) -> None:
-    """Write a submission file: tab separated, one row a file.
+    """Write a submission file: tab separated, one row per file.
 
     Parameters
     ----------
@@ -72,8 +72,8 @@ def write_submission(
     expected = (len(filenames), len(classes))
     if values.shape != expected:
         raise ValueError(
-            f"probabilities has shape {values.shape}, expected {expected}: one row a file name and "
-            f"one column a class"
+            f"probabilities has shape {values.shape}, expected {expected}: one row per file name "
+            f"and one column per class"
         )
     if not len(classes):
         raise ValueError(f"classes is empty; {_NO_CLASS}")

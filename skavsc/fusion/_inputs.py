@@ -25,7 +25,7 @@ Mask = NDArray[np.bool_]
 
 
 def as_rows(X: Any) -> Any:
-    """Return X in a form whose rows can be taken: one a clip.
+    """Return X in a form whose rows can be taken: one per clip.
 
     Structured arrays of shape (n_clips, 1), as `sklearn.ensemble.BaggingClassifier` passes them,
     lose the second axis.

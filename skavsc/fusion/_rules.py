@@ -183,7 +183,7 @@ class SoftmaxLayer(Rule):
     """A softmax layer on log-probabilities that starts from a weighted product of the branches.
 
     The logit of class k is ``sum_m scale[m] x[m, k] + sum_mj weight[k, m, j] x[m, j] + bias[k]``
-    with x the centred log-probabilities. ``scale`` is nearly free (it costs one number a branch:
+    with x the centred log-probabilities. ``scale`` is nearly free (it costs one number per branch:
     how far that branch is to be trusted), ``weight`` and ``bias`` are shrunk towards 0, so that
     with few clips the layer is the weighted product of the branches and with many it is the
     dense layer of the published network. The problem is convex.

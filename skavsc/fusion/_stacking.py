@@ -134,7 +134,7 @@ def branch_probabilities(
     if found.shape != (_num_samples(values), len(known)):
         raise ValueError(
             f"branch {name!r}: {method.__name__} returned an array of shape {found.shape} for "
-            f"{len(known)} classes; expected one row a clip and one column a class"
+            f"{len(known)} classes; expected one row per clip and one column per class"
         )
     # float32 rows sum to 1 only roughly, which metrics warn about in float64.
     total = np.maximum(found.sum(axis=1, keepdims=True), np.finfo(float).tiny)
@@ -212,7 +212,7 @@ def fit_branches(
     n_jobs: int | None,
     verbose: int,
 ) -> tuple[list[Any], Floats]:
-    """Fit every branch on all of its clips, and once a fold for out-of-fold probabilities.
+    """Fit every branch on all of its clips, and once per fold for out-of-fold probabilities.
 
     Parameters
     ----------

@@ -77,7 +77,7 @@ def fusion_network(
     taps = [_audio_steps(audio), visual.get_layer(VISUAL_TAP).output]
     if taps[0].shape[1] != taps[1].shape[1]:
         raise ValueError(
-            f"the audio network gives {taps[0].shape[1]} steps a segment and the visual network "
+            f"the audio network gives {taps[0].shape[1]} steps per segment and the visual network "
             f"{taps[1].shape[1]}; segments of 50 audio frames and 5 video frames give 5 and 5"
         )
     x = layers.Concatenate(name="early_taps")(taps)

@@ -24,7 +24,7 @@ class ClipBatches(keras.utils.PyDataset):
 
 
 class CropBatches(ClipBatches):
-    """One random segment of every clip an epoch, in batches of nearly equal size.
+    """One random segment of every clip per epoch, in batches of nearly equal size.
 
     The epochs follow on each other, so that the first batch of one is made while the last one's
     are trained on.

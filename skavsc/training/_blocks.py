@@ -87,7 +87,7 @@ def mix_power(
 
 
 def each(values: NDArray[Any], blocks: NDArray[Any]) -> NDArray[Any]:
-    """Reshape one value an example to broadcast over the blocks.
+    """Reshape one value per example to broadcast over the blocks.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ interruptions = Interruptions()
 
 
 class EpochLines(keras.callbacks.Callback):
-    """Write one line an epoch to the error stream, past any progress bar."""
+    """Write one line per epoch to the error stream, past any progress bar."""
 
     def __init__(self, label: str) -> None:
         super().__init__()

@@ -22,7 +22,7 @@ from skavsc.visual._frames import ArrayFrames, LazyFrames, Sampling
 class VideoFrameSampler(DocLinkMixin, TransformerMixin, BaseEstimator):
     """Take frames at regular instants from the videos of clips, lazily.
 
-    The result holds small handles, one a clip, that decode their frames when they are asked
+    The result holds small handles, one per clip, that decode their frames when they are asked
     for; it can be indexed, cross-validated and pickled, whatever the number of clips. Frame i
     is the one that is shown at i / fps seconds (see `skavsc.media.read_frames` for the exact rule).
 
