@@ -87,7 +87,8 @@ def write_index(*_: object) -> None:
     for room, names in public_names().items():
         title = ROOMS[room]
         lines += [title, "-" * len(title), "", f".. py:module:: skavsc.{room}", ""]
-        lines += [f"``skavsc.{room}``", ""]
+        # Names in the tables are whole, so that one sees where to import them from.
+        lines += [".. py:currentmodule:: None", "", f"``skavsc.{room}``", ""]
         lines += [".. autosummary::", "   :toctree: generated", f"   :caption: {title}", ""]
         lines += [f"   {name}" for name in names] + [""]
     path = HERE / "api" / "index.rst"

@@ -30,10 +30,19 @@ PAGES = {
         "generated/librosa.{}.html": ["function feature.melspectrogram", "function decompose.hpss"],
     },
     "numpy": {
-        "reference/generated/numpy.{}.html": ["class ndarray", "function nanmean", "function save"]
+        "reference/generated/numpy.{}.html": [
+            "class dtype",
+            "class ndarray",
+            "function nanmean",
+            "function save",
+        ],
+        "reference/arrays.scalars.html": ["class float32"],
     },
     "pandas": {"reference/api/pandas.{}.html": ["class DataFrame", "class Series"]},
-    "python": {"library/typing.html": ["class typing.Protocol"]},
+    "python": {
+        "library/typing.html": ["class typing.Protocol"],
+        "library/collections.abc.html": ["class collections.abc.Callable"],
+    },
     "scipy": {"reference/generated/scipy.{}.html": ["function signal.gammatone"]},
     "sklearn": {
         "modules/generated/sklearn.{}.html": [

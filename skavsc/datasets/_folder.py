@@ -121,7 +121,7 @@ def load_clip_folder(
     *,
     groups: str | re.Pattern[str] | Callable[[str], Any] | None = None,
 ) -> Bunch:
-    """Load a clip table from folders, one a label.
+    """Load a clip table from folders, one per label.
 
     Nothing is decoded. These layouts, also mixed, are understood::
 
@@ -226,7 +226,7 @@ def load_clip_folder(
     else:
         found = call_groups(locate, names)
     y = np.array([label for label, _ in keys])
-    return clip_bunch(X, y, found, f"{len(X)} clips from {root}, one folder a label")
+    return clip_bunch(X, y, found, f"{len(X)} clips from {root}, one folder per label")
 
 
 def _find_clips(

@@ -71,7 +71,7 @@ def lower_precision(network: Any) -> None:
 
 @contextlib.contextmanager
 def computing_in(network: Any, precision: str) -> Iterator[None]:
-    """Set the precision of a network for the length of a block, as `lower_precision` does.
+    """Set the precision of a network for the length of a block, as ``lower_precision`` does.
 
     Parameters
     ----------
