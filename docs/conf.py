@@ -44,6 +44,8 @@ templates_path = ["_templates"]
 # Docstrings write names as scikit-learn's do, in single backticks.
 default_role = "py:obj"
 nitpicky = False
+# Lists of methods beside a page are narrow.
+toc_object_entries_show_parents = "hide"
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "attrs_inline"]
 myst_heading_anchors = 3
 

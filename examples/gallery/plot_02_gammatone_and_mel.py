@@ -51,8 +51,8 @@ plt.show()
 # %%
 # What a click and a tone become
 # ------------------------------
-# The filters of the ear ring: a click lasts longer the lower the band. A window of the Fourier transform has
-# one length for all bands.
+# A gammatone filter rings for some time after a click, and the longer, the lower its band is. A window of the
+# Fourier transform has the same length for all bands.
 
 rate = 44_100
 sound = 1e-3 * np.random.default_rng(0).normal(size=rate)

@@ -68,12 +68,16 @@ for row, report in enumerate(reports):
     )
     axis.errorbar(clips["accuracy"], row, xerr=[[low], [high]], fmt="o", capsize=4)
     axis.annotate(
-        f"{clips['accuracy']:.2f}", (clips["accuracy"], row), (0, 8), textcoords="offset points"
+        f"{clips['accuracy']:.2f}",
+        (clips["accuracy"], row),
+        (0, 8),
+        textcoords="offset points",
+        ha="center",
     )
 axis.axvline(0.2, color="0.5", linestyle="--")
 axis.annotate("guessing", (0.21, 0.5), color="0.4", va="center")
 axis.set(
     yticks=[0, 1], yticklabels=[f"split {report.name}" for report in reports], ylim=(1.6, -0.6)
 )
-axis.set(xlabel="accuracy", xlim=(0, 1.02))
+axis.set(xlabel="accuracy", xlim=(0, 1.05))
 plt.show()

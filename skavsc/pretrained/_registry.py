@@ -251,7 +251,7 @@ _MODELS = (
     ),
 )
 
-#: Name -> published network.
+#: Name -> `PublishedModel`: the networks that ``skavsc models list`` shows.
 REGISTRY = {model.name: model for model in _MODELS}
 
 
