@@ -5,10 +5,14 @@ import shutil
 import sys
 from pathlib import Path
 
+from numpydoc.xref import DEFAULT_LINKS
+
 import skavsc
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_extensions"))
+
+from api_reference import public_classes  # noqa: E402
 
 # Examples run where they lie and write scenes, caches and reports there: run copies.
 EXAMPLES = HERE / "_generated" / "gallery"
@@ -53,7 +57,24 @@ autosummary_generate = True
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
-numpydoc_xref_param_type = False
+# Types of parameters link to their pages; of the words of numpydoc's own list only ndarray does.
+numpydoc_xref_param_type = True
+numpydoc_xref_ignore = "all"
+numpydoc_xref_aliases = (
+    {word: word for word in DEFAULT_LINKS}
+    | {"ndarray": "numpy.ndarray", "DataFrame": "pandas.DataFrame"}
+    | {
+        name: f":class:`{name}`"
+        for name in (
+            "joblib.Memory",
+            "keras.Model",
+            "pandas.DataFrame",
+            "sklearn.pipeline.Pipeline",
+            "sklearn.utils.Bunch",
+        )
+    }
+    | {full.rpartition(".")[2]: full for full in public_classes()}
+)
 
 # The build needs no network: inventories hold the names that the documentation refers to.
 intersphinx_mapping = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import re
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parents[1]
@@ -79,6 +80,12 @@ def public_names() -> dict[str, list[str]]:
     if left_out := top - {name.rpartition(".")[2] for own in names.values() for name in own}:
         raise ValueError(f"{sorted(left_out)} are exported by skavsc and in none of ROOMS")
     return names
+
+
+def public_classes() -> list[str]:
+    """Return the public names that are written as classes are."""
+    names = [full for of_room in public_names().values() for full in of_room]
+    return [full for full in names if re.match(r"[A-Z]+[a-z]", full.rpartition(".")[2])]
 
 
 def write_index(*_: object) -> None:

@@ -66,6 +66,7 @@ PAGES = {
             "function model_selection.cross_val_score",
             "function model_selection.cross_validate",
             "class preprocessing.StandardScaler",
+            "class utils.Bunch",
         ],
         "modules/generated/sklearn.metrics.ConfusionMatrixDisplay.html": [
             "method metrics.ConfusionMatrixDisplay.from_predictions",
