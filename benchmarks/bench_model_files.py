@@ -2,7 +2,8 @@
 
 The second measurement starts a new process for each turn. It loads the published audio network
 with its features, and predicts a clip of 10 s; one file holds the Keras network, one its ONNX
-model, which is run where neither Keras nor TensorFlow can be imported.
+model, which is run where neither Keras nor TensorFlow can be imported. The third process imports
+the packages that no answer can do without, and does nothing else.
 """
 
 import argparse
@@ -35,6 +36,13 @@ model.predict_proba([sys.argv[2]])
 print(loaded - begin, time.perf_counter() - begin, time.process_time())
 """
 
+IMPORTS = """
+import time
+begin = time.perf_counter()
+import numba, onnxruntime, sklearn.base, skops.io
+print(time.perf_counter() - begin, time.perf_counter() - begin, time.process_time())
+"""
+
 
 def large_file(folder: Path, megabytes: int, turns: int) -> None:
     """Print the times of a large file."""
@@ -63,14 +71,13 @@ def one_answer(folder: Path, turns: int) -> None:
     files = {"keras": folder / "keras.skops", "onnxruntime": folder / "onnxruntime.skops"}
     skavsc.save(model, files["keras"])
     skavsc.save(model, files["onnxruntime"], runtime="onnxruntime")
-    ends: dict[str, list[list[float]]] = {runtime: [] for runtime in files}
+    programs = {runtime: [ANSWER, str(path), clip, runtime] for runtime, path in files.items()}
+    programs["imports alone"] = [IMPORTS]
+    ends: dict[str, list[list[float]]] = {name: [] for name in programs}
     for turn in range(turns + 1):
-        for runtime, path in files.items():
+        for runtime, program in programs.items():
             done = subprocess.run(
-                [sys.executable, "-c", ANSWER, str(path), clip, runtime],
-                check=True,
-                capture_output=True,
-                text=True,
+                [sys.executable, "-c", *program], check=True, capture_output=True, text=True
             )
             if turn:  # the first reads the packages from the disk
                 ends[runtime].append([float(end) for end in done.stdout.split()])
@@ -78,9 +85,10 @@ def one_answer(folder: Path, turns: int) -> None:
     for runtime, values in ends.items():
         loaded, answered, processor = np.median(values, axis=0)
         medians[runtime] = np.array([answered, processor])
+        size = f"{files[runtime].stat().st_size / 1e6:.1f} MB, " if runtime in files else ""
         print(
-            f"{runtime:>12}: {files[runtime].stat().st_size / 1e6:.1f} MB, loaded after "
-            f"{loaded:.2f} s, answer after {answered:.2f} s, {processor:.2f} s of processor"
+            f"{runtime:>13}: {size}loaded after {loaded:.2f} s, answer after {answered:.2f} s, "
+            f"{processor:.2f} s of processor"
         )
     answered, processor = medians["keras"] / medians["onnxruntime"]
     print(f"onnxruntime {answered:.1f} times sooner, {processor:.1f} times less processor")
