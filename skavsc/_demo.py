@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
-from sklearn.pipeline import Pipeline
 
 from skavsc._full_demo import (
     DURATION,
@@ -27,12 +23,19 @@ from skavsc.recipes import LocationFolds, make_scene_classifier
 ROWS = {"sound": ["audio"], "picture": ["visual"], "sound and picture": ["audio", "visual"]}
 
 # The share of the whole time that has passed after each part, as measured on two cores.
-_DONE = {"scenes": 0.41, "sound": 0.48, "picture": 0.53, "sound and picture": 0.71, "report": 0.76}
-_DONE["model"] = 0.86
+_PARTS = ["scenes", *ROWS, "report", "model"]
+_DONE = {
+    "statistics": dict(zip(_PARTS, (0.41, 0.48, 0.53, 0.71, 0.76, 0.86), strict=True)),
+    "embeddings": dict(zip(_PARTS, (0.41, 0.48, 0.53, 0.71, 0.76, 0.86), strict=True)),
+}
 
 
 def run_demo(
-    directory: str | Path, *, say: Callable[[str], None], verbose: int = 1
+    directory: str | Path,
+    *,
+    models: Mapping[str, str] | None = None,
+    say: Callable[[str], None],
+    verbose: int = 1,
 ) -> dict[str, SceneReport]:
     """Run the quick demonstration.
 
@@ -40,6 +43,8 @@ def run_demo(
     ----------
     directory : path-like
         Where scenes, report and model go; made where it is missing.
+    models : mapping with "audio_model" and "image_model", default=None
+        Names or files of frozen networks; None classifies statistics of spectra and pixels.
     say : callable
         Called with each line of the output.
     verbose : int, default=1
@@ -52,21 +57,40 @@ def run_demo(
     """
     directory = Path(directory)
     started = time.perf_counter()
+    recipe = "embeddings" if models else "statistics"
 
     def to_go(part: str) -> str:
         """Estimate the remaining time from that of the finished parts."""
         elapsed = time.perf_counter() - started
-        return f"about {elapsed * (1 / _DONE[part] - 1):.0f} s to go"
+        return f"about {elapsed * (1 / _DONE[recipe][part] - 1):.0f} s to go"
 
     scenes, unseen = render_scenes(directory, say, verbose)
     X, y, groups = scenes.X[~unseen], scenes.y[~unseen], scenes.groups[~unseen]
 
-    say(f"2. Features, and {N_FOLDS} folds with whole locations held out; {to_go('scenes')}")
+    say(f"2. Recipe {recipe}, {N_FOLDS} folds with whole locations held out; {to_go('scenes')}")
     say(f"   {'':18}{'accuracy %':>12}{'macro log loss':>17}")
     reports: dict[str, SceneReport] = {}
     for name, modalities in ROWS.items():
-        pipeline, features, report = _cross_validate(
-            modalities, X, y, groups, name, memory=str(directory / "cache"), verbose=verbose
+        pipeline = make_scene_classifier(
+            recipe,
+            modalities=modalities,
+            duration=DURATION,
+            C=0.1,
+            memory=str(directory / "cache"),
+            random_state=0,
+            verbose=verbose,
+            **models or {},
+        )
+        features = pipeline[:-1].fit_transform(X)
+        report = cross_validate_scenes(
+            pipeline[-1],
+            features,
+            y,
+            groups=groups,
+            cv=LocationFolds(N_FOLDS, random_state=0),
+            modalities=features.dtype.names or (),
+            clips=X,
+            name=name,
         )
         reports[name] = report
         clips = report.summary().loc["clips"]
@@ -93,47 +117,3 @@ def run_demo(
     say("   skavsc predict model.skops FILE...")
     say("The published networks on these scenes, in some ten minutes: skavsc demo --full")
     return reports
-
-
-def _cross_validate(
-    modalities: list[str],
-    X: pd.DataFrame,
-    y: NDArray[Any],
-    groups: NDArray[Any],
-    name: str,
-    *,
-    memory: str,
-    verbose: int,
-) -> tuple[Pipeline, NDArray[Any], SceneReport]:
-    """Compute the features of some modalities once, and cross-validate the classifier on them.
-
-    Returns
-    -------
-    pipeline : Pipeline
-        The features, fitted, and the classifier, which is not.
-    features : ndarray or structured array of n_clips rows
-        The features.
-    report : SceneReport
-        The out-of-fold predictions.
-    """
-    pipeline = make_scene_classifier(
-        "statistics",
-        modalities=modalities,
-        duration=DURATION,
-        C=0.1,
-        memory=memory,
-        random_state=0,
-        verbose=verbose,
-    )
-    features = pipeline[:-1].fit_transform(X)
-    report = cross_validate_scenes(
-        pipeline[-1],
-        features,
-        y,
-        groups=groups,
-        cv=LocationFolds(N_FOLDS, random_state=0),
-        modalities=features.dtype.names or (),
-        clips=X,
-        name=name,
-    )
-    return pipeline, features, report

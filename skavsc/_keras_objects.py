@@ -20,6 +20,7 @@ from types import ModuleType
 MODULES = (
     "skavsc.networks._backbones",
     "skavsc.networks._layers",
+    "skavsc.networks._normalisation",
     "skavsc.networks._transformer",
     "skavsc.training._optimizer",
 )

@@ -14,6 +14,7 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.model_selection._split import GroupsConsumerMixin
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
+from sklearn.utils._repr_html.estimator import _VisualBlock
 from sklearn.utils.metadata_routing import _raise_for_params, _routing_enabled
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import (
@@ -22,11 +23,6 @@ from sklearn.utils.validation import (
     _check_sample_weight,
     _num_samples,
 )
-
-try:  # scikit-learn 1.8 and later
-    from sklearn.utils._repr_html.estimator import _VisualBlock
-except ImportError:  # scikit-learn 1.7
-    from sklearn.utils._estimator_html_repr import _VisualBlock
 
 
 def accepts_sample_weight(scorer: Any) -> bool:

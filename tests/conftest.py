@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,15 @@ import soundfile
 from skavsc.media import write_clip
 
 AVSC_MINI = Path(__file__).resolve().parents[2] / "shared" / "data" / "avsc-mini"
+
+
+def run_in_workers(module):
+    """Let worker processes run the functions of a test module, which they cannot import."""
+    try:
+        from joblib.externals import cloudpickle  # before 1.6 joblib brings its own
+    except ImportError:
+        import cloudpickle
+    cloudpickle.register_pickle_by_value(sys.modules[module])
 
 
 def tones(duration=1.0, rate=48_000, channels=2, frequency=440.0):

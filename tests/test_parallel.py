@@ -1,9 +1,7 @@
 """Warnings that are given in worker processes reach whoever asked for the work."""
 
-import sys
 import warnings
 
-import cloudpickle
 import joblib
 import numpy as np
 import pandas as pd
@@ -16,8 +14,9 @@ from skavsc._parallel import Parallel, delayed
 from skavsc.evaluation import cross_validate_scenes
 from skavsc.exceptions import CacheWarning, DamagedMediaWarning, MissingClipWarning
 
-# Worker processes cannot import the tests.
-cloudpickle.register_pickle_by_value(sys.modules[__name__])
+from .conftest import run_in_workers
+
+run_in_workers(__name__)
 
 
 @pytest.fixture(scope="module")

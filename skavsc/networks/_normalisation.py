@@ -38,7 +38,7 @@ class FusedBatchNormalization(layers.BatchNormalization):
             keras.backend.backend() != "tensorflow"
             or self.compute_dtype != "bfloat16"
             or not fusible
-            or self.renorm
+            or getattr(self, "renorm", False)  # not there in older Keras
             or mask is not None
         ):
             return super().call(inputs, training=training, mask=mask)

@@ -10,15 +10,15 @@ import textwrap
 import time
 from pathlib import Path
 
-import cloudpickle
 import numpy as np
 import pytest
 import soundfile
 
 from skavsc._clips import ClipCache
 
-# Workers cannot import tests.
-cloudpickle.register_pickle_by_value(sys.modules[__name__])
+from ..conftest import run_in_workers
+
+run_in_workers(__name__)
 
 SHAPE = (5, 3)
 

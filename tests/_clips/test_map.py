@@ -2,13 +2,11 @@
 
 import functools
 import itertools
-import sys
 import threading
 import time
 import warnings
 from pathlib import Path
 
-import cloudpickle
 import joblib
 import numpy as np
 import pytest
@@ -18,10 +16,10 @@ from sklearn.exceptions import DataConversionWarning
 from skavsc._clips import map_clips
 from skavsc.exceptions import MediaError, MissingClipWarning
 
+from ..conftest import run_in_workers
 from .conftest import SHAPE, sums
 
-# Workers cannot import tests.
-cloudpickle.register_pickle_by_value(sys.modules[__name__])
+run_in_workers(__name__)
 
 
 def prepare(path):

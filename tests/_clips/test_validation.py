@@ -17,7 +17,8 @@ def test_missing_cells_are_none():
 
 @pytest.mark.parametrize("dtype", [object, "str", "string", "category"])
 def test_tables_and_series(dtype):
-    table = pd.DataFrame({"audio": ["b.wav", None, "a.wav"]}, index=[9, 3, 5]).astype(dtype)
+    paths = pd.Series(["b.wav", None, "a.wav"], index=[9, 3, 5], dtype=dtype)
+    table = pd.DataFrame({"audio": paths})
     assert clip_sources(table, "audio") == ["b.wav", None, "a.wav"]
     assert clip_sources(table["audio"], "audio") == ["b.wav", None, "a.wav"]
 

@@ -1,12 +1,15 @@
 """The demonstrations, whole."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 import skavsc
 from skavsc import _full_demo
 from skavsc.cli import main
+
+MODELS = Path(__file__).resolve().parents[3] / "shared" / "models"
 
 
 @pytest.mark.slow
@@ -27,6 +30,21 @@ def test_demo_ends_with_a_report_and_a_model(tmp_path, capsys):
         assert part in shown
     assert skavsc.load(tmp_path / "model.skops").predict_proba is not None
     assert (tmp_path / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not MODELS.is_dir(), reason="the pretrained networks are not here")
+def test_demo_with_frozen_networks(tmp_path, capsys):
+    models = [
+        "--audio-model",
+        MODELS / "yamnet.onnx",
+        "--image-model",
+        MODELS / "mobilenet_v2.onnx",
+    ]
+    assert main(["demo", "--directory", str(tmp_path), "--quiet", *map(str, models)]) == 0
+    shown = capsys.readouterr().out
+    assert "2. Recipe embeddings" in shown
+    assert "<- true" in shown
 
 
 def small_framework():

@@ -46,6 +46,8 @@ def test_version(capsys):
         (["train", ".", "-o", "m", "--recipe", "cake"], "'cake' is not one of"),
         (["train", ".", "-o", "m", "--groups", "("], "'(' is no regular expression"),
         (["demo", "--weights", "file.h5"], "add --full"),
+        (["demo", "--audio-model", "yamnet"], "--audio-model and --image-model both"),
+        (["demo", "--audio-model", "a", "--image-model", "b", "--full"], "leave the frozen ones"),
         (["predict", "gone.skops", "a.mp4"], "'gone.skops' does not exist"),
         (["predict", __file__], "Missing argument 'FILES...'"),
         (["predict", __file__, "gone.mp4"], "the file 'gone.mp4' does not exist"),

@@ -3,6 +3,7 @@
 import pickle
 import shutil
 import tracemalloc
+from operator import methodcaller
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,7 @@ def test_fields_have_the_shapes_of_the_outputs(clip_table):
                         ("read", ArrayReader("audio", AUDIO_SHAPE)),
                         (
                             "shape",
-                            FunctionTransformer(np.reshape, kw_args={"shape": (-1, *AUDIO_SHAPE)}),
+                            FunctionTransformer(methodcaller("reshape", -1, *AUDIO_SHAPE)),
                         ),
                     ]
                 ),

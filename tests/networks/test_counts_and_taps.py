@@ -148,7 +148,7 @@ def test_visual_network_with_backbone_equals_backbone_then_head():
         (lambda: audio_network(filters=(4, 64, 64), reduction=8), "reduction=8"),
         (
             lambda: fusion_network(visual=visual_network(backbone=None, n_frames=7)),
-            "5 steps a segment and the visual network 7",
+            "5 steps per segment and the visual network 7",
         ),
     ],
 )
