@@ -34,6 +34,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("guide")
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_code_runs(page, folder, monkeypatch):
     monkeypatch.chdir(folder)

@@ -39,9 +39,7 @@ def scenes(tmp_path_factory):
 
 
 def sound_pipeline(epochs=15):
-    classifier = AudioSceneClassifier(
-        filters=(4, 4, 4), epochs=epochs, learning_rate=0.02, random_state=0
-    )
+    classifier = small_networks(epochs)[0].set_params(random_state=0)
     return Pipeline(
         [("features", GammatoneMelTransformer(duration=1.0)), ("classifier", classifier)]
     )
@@ -66,7 +64,7 @@ def small_networks(epochs=15):
 
 def test_grouped_cross_validation(scenes):
     scores = cross_val_score(
-        sound_pipeline(),
+        sound_pipeline().set_params(classifier__validation_fraction=0),
         scenes.X,
         scenes.y,
         groups=scenes.groups,
@@ -78,7 +76,7 @@ def test_grouped_cross_validation(scenes):
 
 
 @pytest.fixture(scope="module")
-def searched(scenes):
+def searched(scenes, eager):
     """A search over both steps of a pipeline, by one fold."""
     fold = next(StratifiedGroupKFold(2).split(scenes.X, scenes.y, scenes.groups))
     candidates = [
@@ -86,7 +84,8 @@ def searched(scenes):
         for rate, filterbank in [(1e-3, "mel"), (0.02, "gammatone")]
     ]
     search = GridSearchCV(sound_pipeline(epochs=2), candidates, cv=[fold], error_score="raise")
-    return search.fit(scenes.X, scenes.y, groups=scenes.groups)
+    with eager():
+        return search.fit(scenes.X, scenes.y, groups=scenes.groups)
 
 
 def test_grid_search_over_learning_rate_and_filterbank(scenes, searched):
@@ -149,7 +148,8 @@ def test_joblib_file_of_framework_pipeline_in_a_fresh_process(
 
 @pytest.mark.parametrize("rule", ["mean", pytest.param(None, marks=pytest.mark.slow)])
 def test_late_fusion_predicts_clips_that_lost_a_stream(scenes, rule):
-    audio, visual = (part.set_params(random_state=0) for part in small_networks())
+    options = {"random_state": 0, "validation_fraction": 0}
+    audio, visual = (part.set_params(**options) for part in small_networks())
     fusion = LateFusionClassifier([("audio", audio), ("visual", visual)], rule, cv=2)
     pipeline = Pipeline([("features", both_modalities()), ("classifier", fusion)])
     pipeline.fit(scenes.X, scenes.y, classifier__groups=scenes.groups)

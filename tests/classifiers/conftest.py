@@ -73,36 +73,40 @@ def build(request):
 
 
 class FittedOnDemand(dict):
-    """The three classifiers by name, each fitted when it is first asked for."""
+    """The three classifiers by name, each fitted when it is first asked for.
 
-    def __init__(self, features):
-        self.features = features
+    The one of sound is that of the framework. ``traced`` names the networks of the framework once
+    for each time that their training step was traced.
+    """
+
+    def __init__(self, features, eager):
+        self.features, self.eager = features, eager
+        self.traced = []
 
     def __missing__(self, name):
         X, y, groups = self.features
-        self[name] = BUILDERS[name]().fit(X, y, groups=groups)
+        if name == "audio":
+            self[name] = self["both"].audio_
+            return self[name]
+        step, traced = keras.Model.train_step, []
+
+        def counted(network, *args, **kwargs):
+            traced.append(network.name)
+            return step(network, *args, **kwargs)
+
+        # With graphs, whoever asks.
+        with pytest.MonkeyPatch.context() as patch, self.eager(False):
+            patch.setattr(keras.Model, "train_step", counted)
+            self[name] = BUILDERS[name]().fit(X, y, groups=groups)
+        if name == "both":
+            self.traced = traced
         return self[name]
 
 
 @pytest.fixture(scope="session")
-def fitted(features):
+def fitted(features, eager):
     """Each of the three classifiers, fitted once."""
-    return FittedOnDemand(features)
-
-
-@pytest.fixture(scope="session")
-def fitted_again(features):
-    """The framework, fitted a second time, and the networks whose training step was traced."""
-    X, y, groups = features
-    step, traced = keras.Model.train_step, []
-
-    def counted(self, *args, **kwargs):
-        traced.append(self.name)
-        return step(self, *args, **kwargs)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keras.Model, "train_step", counted)
-        return framework().fit(X, y, groups=groups), traced
+    return FittedOnDemand(features, eager)
 
 
 @pytest.fixture(scope="session")

@@ -113,16 +113,24 @@ def expected_failures(estimator):
     return EXPECTED_FAILURES
 
 
-def check_trained(estimator, check):
-    if check.func.__name__ in TRAINED:
-        estimator.set_params(epochs=30)
-    check(estimator)
+@pytest.fixture
+def check_trained(eager):
+    """A function that runs a check on an estimator, trained for as long as the check needs."""
+
+    def run(estimator, check):
+        long = check.func.__name__ in TRAINED
+        if long:
+            estimator.set_params(epochs=30)
+        with eager(not long):
+            check(estimator)
+
+    return run
 
 
 @parametrize_with_checks(
     [VisualTwin(segment_frames=1, **SMALL)], expected_failed_checks=expected_failures
 )
-def test_checks_on_rows_as_clips(estimator, check):
+def test_checks_on_rows_as_clips(estimator, check, check_trained):
     check_trained(estimator, check)
 
 
@@ -134,10 +142,11 @@ def test_checks_on_rows_as_clips(estimator, check):
     ],
     expected_failed_checks=expected_failures,
 )
-def test_checks_on_rows_as_clips_of_sound_and_by_onnxruntime(estimator, check):
+def test_checks_on_rows_as_clips_of_sound_and_by_onnxruntime(estimator, check, check_trained):
     check_trained(estimator, check)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_weights_count_as_repetitions_in_expectation(features, small_visual):
     """The twin of the check of sample weights: the losses of the first epoch agree."""
     X, y, _ = features

@@ -14,7 +14,10 @@ from skavsc.pretrained import open_keras
 from skavsc.training.augmentation import Brightness, HorizontalFlip
 from skavsc.visual import ImageEmbedder, LazyFrames, VGGPlacesEmbedder
 
-pytestmark = pytest.mark.filterwarnings("ignore::skavsc.exceptions.UntrainedWeightsWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::skavsc.exceptions.UntrainedWeightsWarning"),
+    pytest.mark.usefixtures("all_eagerly"),
+]
 
 PARTS = ("audio", "visual")
 

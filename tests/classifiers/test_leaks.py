@@ -37,7 +37,7 @@ def test_graphs_and_features_go_with_the_classifier(features, small_visual):
     assert network() is None
 
 
-def test_a_network_of_the_user_survives_other_fits(features, small_visual):
+def test_a_network_of_the_user_survives_other_fits(features, small_visual, eager):
     import keras
 
     X, y, _ = features
@@ -48,7 +48,8 @@ def test_a_network_of_the_user_survives_other_fits(features, small_visual):
     targets = np.eye(2, dtype="float32")[np.arange(8) % 2]
     theirs.fit(inputs, targets, verbose=0)
     expected = theirs.predict(inputs, verbose=0)
-    small_visual(epochs=1).fit(X, y).predict(X)
+    with eager():
+        small_visual(epochs=1).fit(X, y).predict(X)
     np.testing.assert_array_equal(theirs.predict(inputs, verbose=0), expected)
     theirs.fit(inputs, targets, verbose=0)
     assert not np.array_equal(theirs.predict(inputs, verbose=0), expected)

@@ -14,6 +14,8 @@ from sklearn.frozen import FrozenEstimator
 from skavsc.classifiers import _memory
 from skavsc.training.augmentation import Augmentation, Mixup
 
+pytestmark = pytest.mark.usefixtures("all_eagerly")
+
 
 class PressCtrlC(Augmentation):
     """Ctrl-C while a batch is made, if it is armed."""

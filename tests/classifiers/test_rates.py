@@ -8,6 +8,8 @@ import pytest
 from skavsc import AudioSceneClassifier, GammatoneMelTransformer, ModalityUnion
 from skavsc._clips import rate_of, with_rate
 
+pytestmark = pytest.mark.usefixtures("all_eagerly")
+
 SMALL = {"filters": (2, 2, 2), "reduction": 1, "epochs": 1, "validation_fraction": 0}
 
 

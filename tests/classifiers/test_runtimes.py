@@ -60,6 +60,7 @@ def test_forks_predict(classifier, clips):
     worker.join()
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_training_that_goes_on_is_seen(features, small_visual):
     X, y, _ = features
     classifier = small_visual(runtime="onnxruntime", epochs=1, validation_fraction=0).fit(X, y)
@@ -104,6 +105,7 @@ def test_copies_without_keras(classifier, clips, features):
             use()
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_copies_without_keras_are_fitted_anew(fitted, features):
     X, y, _ = features
     alone = fitted["visual"]._without_keras()

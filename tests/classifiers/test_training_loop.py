@@ -10,10 +10,10 @@ from skavsc.training import _segments, _trainer
 @pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="other backends do not trace so"
 )
-def test_the_training_step_is_traced_once(fitted_again):
-    _, traced = fitted_again
+def test_the_training_step_is_traced_once(fitted):
+    assert fitted["both"].keras_classifier_.model_.name in fitted.traced
     # Of sound, of picture, and of both.
-    assert len(traced) == len(set(traced)) == 3
+    assert len(fitted.traced) == len(set(fitted.traced)) == 3
 
 
 class Counted(np.ndarray):
@@ -26,6 +26,7 @@ class Counted(np.ndarray):
         return super().__iter__()
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_the_features_are_scanned_for_gaps_once_a_fit(features, small_visual, monkeypatch):
     monkeypatch.setattr(Counted, "scans", 0)
     small_visual(epochs=1).fit(features[0]["visual"].view(Counted), features[1])

@@ -49,7 +49,12 @@ def hearing(tones):
     pipeline = make_pipeline(
         GammatoneMelTransformer("mel", channels="mono", duration=2.0, n_bands=16, f_max=8000),
         AudioSceneClassifier(
-            filters=(4, 4, 8), learning_rate=0.02, epochs=15, batch_size=8, random_state=0
+            filters=(4, 4, 8),
+            learning_rate=0.02,
+            epochs=15,
+            batch_size=8,
+            validation_fraction=0,
+            random_state=0,
         ),
     )
     return pipeline.fit(clips[:24], y)

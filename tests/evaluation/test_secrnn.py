@@ -14,12 +14,15 @@ from skavsc import (
 )
 from skavsc.evaluation import PUBLISHED_ACCURACY
 
+pytestmark = pytest.mark.usefixtures("all_eagerly")
+
 FRAMEWORK = SECRNNClassifier(
     AudioSceneClassifier(filters=(4, 4, 4), learning_rate=0.02, epochs=12),
     VisualSceneClassifier(units=4, learning_rate=0.02, epochs=15),
     units=4,
     learning_rate=0.01,
     epochs=4,
+    validation_fraction=0,
     random_state=0,
 )
 

@@ -22,6 +22,8 @@ from skavsc.fusion import SegmentClassifier
 
 from .conftest import Flatten, SegmentRegression, draw_clips
 
+pytestmark = pytest.mark.usefixtures("all_eagerly")
+
 
 @pytest.fixture(scope="module")
 def clips():

@@ -23,10 +23,12 @@ def visual_features():
 
 
 @pytest.fixture(scope="module")
-def audio(tmp_path_factory):
+def audio(tmp_path_factory, eager):
     path = tmp_path_factory.mktemp("audio") / "model.skops"
     X = audio_features()
-    model = skavsc.AudioSceneClassifier(filters=(4, 4, 4), epochs=1, random_state=0).fit(X, LABELS)
+    model = skavsc.AudioSceneClassifier(filters=(4, 4, 4), epochs=1, random_state=0)
+    with eager():
+        model.fit(X, LABELS)
     skavsc.save(model, path, sample=X[:1])
     return model, X, path
 
@@ -53,6 +55,7 @@ def test_equal_in_a_fresh_process(audio, predicted_elsewhere):
     assert np.array_equal(predicted_elsewhere(path, X), model.predict_proba(X))
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_training_goes_on(audio):
     model, X, path = audio
     loaded = skavsc.load(path)
@@ -67,9 +70,11 @@ def test_training_goes_on(audio):
     assert len(loaded.history_["loss"]) == 2
 
 
-def test_visual_classifier(tmp_path):
+def test_visual_classifier(tmp_path, eager):
     X = visual_features()
-    model = skavsc.VisualSceneClassifier(epochs=1, random_state=0).fit(X, LABELS)
+    model = skavsc.VisualSceneClassifier(epochs=1, random_state=0)
+    with eager():
+        model.fit(X, LABELS)
     # scikeras has Keras call the class of the network by another name from then on.
     copy.deepcopy(model.keras_classifier_.model_)
     skavsc.save(model, tmp_path / "a.skops", sample=X[:1])
@@ -175,6 +180,7 @@ def test_wide_networks_are_refused_before_they_are_made(
         skavsc.load(path)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_training_is_described(audio, tmp_path):
     model, X, path = audio
     training = skavsc.model_card(path).description["training"]

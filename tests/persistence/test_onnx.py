@@ -22,6 +22,8 @@ from skavsc.networks import (
 )
 from skavsc.training._onnx_classifier import check_graph
 
+pytestmark = pytest.mark.usefixtures("all_eagerly")
+
 
 def small_audio():
     return audio_network(3, input_shape=(16, 50, 2), filters=(4, 6, 8))

@@ -18,6 +18,8 @@ from skavsc.classifiers import SECRNNClassifier
 from skavsc.exceptions import ModelFileError
 from skavsc.training._onnx_classifier import check_graph
 
+pytestmark = pytest.mark.usefixtures("all_eagerly")
+
 LABELS = ["park", "tram"] * 3  # of the clips in the table
 
 # Named in a traceback where a module of ours asks for them.

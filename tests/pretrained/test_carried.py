@@ -70,6 +70,7 @@ def test_in_an_empty_environment(networks, tmp_path):
     assert np.array_equal(np.load(there / "found.npy"), expected)
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("kind", ["onnx", "keras"])
 def test_file_that_is_gone_or_changed(networks, tmp_path, monkeypatch, kind):
     monkeypatch.setenv("SKAVSC_CACHE_DIR", str(tmp_path / "cache"))
