@@ -46,10 +46,14 @@ test: $(VENV)/.test  ## linters and all tests but the slow ones
 # What the backend can break, in a minute; `make test-backend` repeats more.
 ON_JAX := tests/networks/test_layers.py tests/training $(addprefix tests/classifiers/test_,leaks.py scene_classifiers.py training_loop.py)
 BY_BACKEND := gain or gradient or go_with_the or (visual and learns) or interruption or validation_stops \
-	or weights_of_clips or threads or cosine or clean_statistics
+	or weights_of_clips or threads or half_a_cosine or clean_statistics
+# JAX compiles equal networks once, for both processes.
+JAX_CACHE := JAX_COMPILATION_CACHE_DIR=$(abspath $(VENV)/jax) JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
+	JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1
 
 test-jax: $(VENV)/.test  ## layers and training once more, on JAX
-	$(ONE_THREAD) KERAS_BACKEND=jax $(BIN)/pytest --quiet -n 2 --dist worksteal -m "not slow" $(ON_JAX) -k "$(BY_BACKEND)"
+	rm -rf $(VENV)/jax
+	$(ONE_THREAD) $(JAX_CACHE) KERAS_BACKEND=jax $(BIN)/pytest --quiet -n 2 --dist worksteal -m "not slow" $(ON_JAX) -k "$(BY_BACKEND)"
 
 BACKEND ?= jax
 
