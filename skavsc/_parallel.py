@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import multiprocessing
+import multiprocessing.pool
 import os
 import threading
 import time
@@ -14,6 +16,9 @@ from typing import Any
 import sklearn.utils.parallel
 
 from skavsc.exceptions import SkavscWarning
+
+# Pickled, it becomes the error itself, caused by the traceback of the worker.
+with_traceback: Any = multiprocessing.pool.ExceptionWithTraceback  # type: ignore[attr-defined]
 
 
 def delayed(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,7 +47,8 @@ class Parallel(sklearn.utils.parallel.Parallel):
 
     Worker processes have scikit-learn's configuration and the warning filters. They end when
     this process is killed, and the warnings of this package that they give are given here, each
-    once, after the last result.
+    once, after the last result. An error in a worker of the backend ``multiprocessing`` is raised
+    once the calls that were dispatched have ended; other backends stop them.
     """
 
     def __call__(self, iterable: Iterable[Any]) -> Any:
@@ -54,7 +60,9 @@ class Parallel(sklearn.utils.parallel.Parallel):
         with contextlib.ExitStack() as stack:
             if self.return_generator:
                 stack.enter_context(contextlib.closing(outcomes))
-            for result, given in outcomes:
+            for result, error, given in outcomes:
+                if error is not None:
+                    raise error
                 caught |= {(type(warning), str(warning)): warning for warning in given}
                 yield result
         for warning in caught.values():
@@ -63,21 +71,28 @@ class Parallel(sklearn.utils.parallel.Parallel):
 
 def _run(
     caller: int, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[Any, list[SkavscWarning]]:
-    """Call a function; return its result and the warnings to repeat in the parent process."""
+) -> tuple[Any, Exception | None, list[SkavscWarning]]:
+    """Return the result of a call, and what the parent process is to raise and to warn of."""
     if os.getpid() == caller:
-        return function(*args, **kwargs), []
+        return function(*args, **kwargs), None, []
     if os.getppid() == caller:
         _exit_with_parent()
     with warnings.catch_warnings(record=True) as caught:
-        result = function(*args, **kwargs)
+        try:
+            result = function(*args, **kwargs)
+        except Exception as error:
+            # joblib would end the pool amid its work, which then may wait for ever for a worker
+            # that is gone. Only workers of such pools are daemons.
+            if not multiprocessing.current_process().daemon:
+                raise
+            return None, with_traceback(error, error.__traceback__), []
     given = []
     for found in caught:
         if isinstance(found.message, SkavscWarning):
             given.append(found.message)
         else:
             warnings.showwarning(found.message, found.category, found.filename, found.lineno)
-    return result, given
+    return result, None, given
 
 
 @functools.cache

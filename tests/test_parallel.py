@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from skavsc import GammatoneMelTransformer, ModalityUnion, TimePooling
 from skavsc._parallel import Parallel, delayed
 from skavsc.evaluation import cross_validate_scenes
-from skavsc.exceptions import CacheWarning, DamagedMediaWarning, MissingClipWarning
+from skavsc.exceptions import CacheWarning, DamagedMediaWarning, MediaError, MissingClipWarning
 
 from .conftest import run_in_workers
 
@@ -91,6 +91,23 @@ def test_warnings_of_this_process_are_its_own(backend):
     with joblib.parallel_config(backend, n_jobs=2), pytest.warns() as caught:
         Parallel()(delayed(warn)(number) for number in range(2))
     assert len(caught) == 4
+
+
+def mark(folder, number):
+    """Fail in the first call, and leave a file in the others."""
+    if number == 0:
+        raise MediaError("0.wav", "read sound", "damaged")
+    (folder / str(number)).touch()
+
+
+def test_an_error_does_not_end_a_pool_amid_its_work(tmp_path):
+    with (
+        joblib.parallel_config("multiprocessing", n_jobs=2),
+        pytest.raises(MediaError, match=r"0\.wav: read sound: damaged") as caught,
+    ):
+        Parallel()(delayed(mark)(tmp_path, number) for number in range(20))
+    assert len(list(tmp_path.iterdir())) == 19
+    assert "in mark" in str(caught.value.__cause__)
 
 
 def test_results_as_they_come():
