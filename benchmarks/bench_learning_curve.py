@@ -165,7 +165,7 @@ def plot(means: pd.DataFrame, spread: pd.DataFrame, path: Path) -> None:
             y = means.loc[way, f"{name} accuracy"]
             deviation = spread.loc[way, f"{name} accuracy"]
             ax.errorbar(y.index, y, deviation, fmt=style, capsize=2, label=way)
-        ax.set(title=name, xlabel="clips a class", xscale="log", xticks=SIZES, ylim=(0, 1.02))
+        ax.set(title=name, xlabel="clips per class", xscale="log", xticks=SIZES, ylim=(0, 1.02))
         ax.set_xticks(SIZES, [str(size) for size in SIZES])
         ax.minorticks_off()
         ax.grid(alpha=0.3)
