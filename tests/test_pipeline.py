@@ -146,7 +146,6 @@ def test_joblib_file_of_framework_pipeline_in_a_fresh_process(
     )
 
 
-@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("rule", ["mean", pytest.param(None, marks=pytest.mark.slow)])
 def test_late_fusion_predicts_clips_that_lost_a_stream(scenes, rule):
     options = {"random_state": 0, "validation_fraction": 0}
