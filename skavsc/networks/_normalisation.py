@@ -8,6 +8,9 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+# TensorFlow's kernel takes this in place of less.
+_LEAST_EPSILON = 1.001e-5
+
 
 @keras.saving.register_keras_serializable(package="skavsc")
 class FusedBatchNormalization(layers.BatchNormalization):
@@ -33,13 +36,14 @@ class FusedBatchNormalization(layers.BatchNormalization):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Normalise a batch of maps."""
-        fusible = len(inputs.shape) == 4 and self.axis in (-1, 3) and self.scale and self.center
+        plain = self.axis in (-1, 3) and self.scale and self.center and mask is None
         if (
             keras.backend.backend() != "tensorflow"
             or self.compute_dtype != "bfloat16"
-            or not fusible
+            or len(inputs.shape) != 4
+            or not plain
             or getattr(self, "renorm", False)  # not there in older Keras
-            or mask is not None
+            or self.epsilon < _LEAST_EPSILON
         ):
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf

@@ -57,7 +57,9 @@ def test_fused_normalisation_is_that_of_keras(dtype):
             np.testing.assert_allclose(value, expected, atol=0.02, rtol=0.01)
 
 
-@pytest.mark.parametrize("settings", [{"scale": False}, {"center": False}, {"axis": 1}])
+@pytest.mark.parametrize(
+    "settings", [{"scale": False}, {"center": False}, {"axis": 1}, {"epsilon": 1e-6}]
+)
 def test_normalisation_that_no_kernel_does_is_left_to_keras(settings):
     maps = np.random.default_rng(0).normal(3, 2, (2, 3, 4, 5)).astype("float32")
     values = [
