@@ -48,6 +48,18 @@ def test_has_an_example(name):
     assert re.search(r"^Examples\n-{8}\n.*>>> ", inspect.getdoc(thing), re.DOTALL | re.MULTILINE)
 
 
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if inspect.isroutine(inspect.unwrap(public(name)))]
+)
+def test_parameters_and_what_is_returned_are_described(name):
+    function = inspect.unwrap(public(name))
+    text = inspect.getdoc(function)
+    for parameter in inspect.signature(function).parameters:
+        assert re.search(rf"^(\w+, )*{parameter}(, \w+)*( : .*)?$", text, re.MULTILINE), parameter
+    if inspect.signature(function).return_annotation not in (None, "None"):
+        assert re.search(r"^(Returns|Yields)\n-+$", text, re.MULTILINE)
+
+
 def test_diagrams_link_to_pages_that_exist(monkeypatch):
     monkeypatch.setenv("SKAVSC_DOCS_URL", "https://docs.example.org/")
     kinds = {name: public(name) for name in NAMES if inspect.isclass(public(name))}

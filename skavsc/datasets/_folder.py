@@ -38,6 +38,16 @@ def kind_of_file(name: str) -> str:
 
     A file without a suffix is an other.
 
+    Parameters
+    ----------
+    name : str
+        The name of the file, or its path.
+
+    Returns
+    -------
+    str
+        The kind.
+
     Examples
     --------
     >>> from skavsc.datasets import kind_of_file

@@ -96,6 +96,23 @@ def open_media(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Decoders are given the open file and not its name, so that odd names (``a:b.mp4``,
     ``http://...``, bytes that are no UTF-8) mean nothing to them.
 
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Yields
+    ------
+    binary file
+        The open file.
+
+    Raises
+    ------
+    MediaNotFoundError
+        If there is no such file.
+    MediaError
+        If it is no regular file, is empty, cannot be opened or changes meanwhile.
+
     Examples
     --------
     >>> import tempfile

@@ -60,6 +60,20 @@ INTERPOLATIONS = {
 def resize_image(image: Image, size: tuple[int, int] | None, interpolation: str) -> Image:
     """Resize one image to (height, width), or leave it as it is.
 
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3), uint8
+        The image.
+    size : tuple of (height, width) or None
+        The size wanted, in pixels; None keeps that of the image.
+    interpolation : str
+        One of ``INTERPOLATIONS``.
+
+    Returns
+    -------
+    ndarray of shape (height, width, 3), uint8
+        The image in that size.
+
     Examples
     --------
     >>> import numpy as np

@@ -15,6 +15,16 @@ def cache_folder(kind: str) -> Path:
 
     It is ``$SKAVSC_CACHE_DIR`` where that is set, else the usual cache folder of the system.
 
+    Parameters
+    ----------
+    kind : str
+        The name of the folder inside, such as ``"weights"``.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder, which need not exist.
+
     Examples
     --------
     >>> from skavsc.pretrained import cache_folder
@@ -28,6 +38,16 @@ def cache_folder(kind: str) -> Path:
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file, as hexadecimal digits.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Returns
+    -------
+    str
+        The digest, 64 digits.
 
     Examples
     --------
@@ -172,6 +192,16 @@ def find_weights(architecture: str, weights: str | os.PathLike[str]) -> Path:
 
 def published_names(architecture: str) -> list[str]:
     """Return the names of the weights that are published for a network of ours.
+
+    Parameters
+    ----------
+    architecture : {"vgg16", "squeezenet11"}
+        The network.
+
+    Returns
+    -------
+    list of str
+        The names, in the order of the registry.
 
     Examples
     --------

@@ -189,6 +189,16 @@ class FrozenNetwork(ABC):
 def describe(tensor: Tensor) -> str:
     """Write a tensor as in errors: name, type and shape.
 
+    Parameters
+    ----------
+    tensor : Tensor
+        An input or output of a network.
+
+    Returns
+    -------
+    str
+        The description.
+
     Examples
     --------
     >>> import keras

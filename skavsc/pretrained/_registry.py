@@ -258,6 +258,16 @@ REGISTRY = {model.name: model for model in _MODELS}
 def known_file(digest: str) -> tuple[PublishedModel, ModelFile] | None:
     """Return the published network that a file of this sha256 holds, or None.
 
+    Parameters
+    ----------
+    digest : str
+        The sha256 of the file, as hexadecimal digits.
+
+    Returns
+    -------
+    tuple of (PublishedModel, ModelFile) or None
+        The network and its file.
+
     Examples
     --------
     >>> from skavsc.pretrained import REGISTRY, known_file

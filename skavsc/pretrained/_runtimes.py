@@ -53,6 +53,11 @@ _CONVERT = "import sys, MNN, _tools; _tools.mnnconvert(['mnnconvert', *sys.argv[
 def installed_runtimes() -> list[str]:
     """Return the names of the runtimes whose packages are installed.
 
+    Returns
+    -------
+    list of str
+        The names, as the parameter ``runtime`` takes them.
+
     Examples
     --------
     >>> from skavsc.pretrained import installed_runtimes

@@ -165,6 +165,16 @@ def fine_tune(
 def copied(network: keras.Model) -> keras.Model:
     """Return a network of the same weights that shares nothing with the given one.
 
+    Parameters
+    ----------
+    network : keras.Model
+        The network, of layers that Keras can describe.
+
+    Returns
+    -------
+    keras.Model
+        The copy, which is not compiled.
+
     Examples
     --------
     >>> import keras

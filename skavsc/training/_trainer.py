@@ -73,6 +73,15 @@ def compile_for_training(
 ) -> None:
     """Compile a network for training with Adam; a compiled one is compiled again.
 
+    Parameters
+    ----------
+    network : keras.Model
+        The network, which is changed in place.
+    learning_rate : float
+        Learning rate of Adam, greater than 0.
+    loss : keras.losses.Loss
+        The loss.
+
     Examples
     --------
     >>> import keras
@@ -105,6 +114,18 @@ def momentum_for(n_clips: int, batch_size: int) -> float:
     Keras's default of 0.99 these are 100 steps: a third of an epoch of the full data set, but
     twenty epochs of 160 clips, whose first weights were quite different, so that validation would
     use wrong statistics. Here they are one epoch: at most Keras's 100 steps and at least 2.
+
+    Parameters
+    ----------
+    n_clips : int
+        Number of training clips.
+    batch_size : int
+        Number of clips of a step.
+
+    Returns
+    -------
+    float
+        The momentum, from 0.5 to 0.99.
 
     Examples
     --------
