@@ -121,7 +121,10 @@ def load_clips(path: str, groups: str | None, *, subset: Any = "all") -> Any:
             )
         clips = load_clip_table(where, on_error="missing")
         if "group" in clips.X:
-            return load_clip_table(where, groups="group", on_error="missing")
+            with warnings.catch_warnings():
+                # Told of by now.
+                warnings.simplefilter("ignore", MissingClipWarning)
+                return load_clip_table(where, groups="group", on_error="missing")
         return clips
     return load_clip_folder(where, groups=groups)
 

@@ -13,6 +13,7 @@ import skavsc
 from skavsc.cli import main
 from skavsc.cli._common import load_clips
 from skavsc.cli._main import skavsc_command
+from skavsc.exceptions import MissingClipWarning
 
 
 @pytest.fixture
@@ -132,6 +133,12 @@ def test_the_locations_of_a_table_are_in_its_column_group(folder, tmp_path):
     assert len(set(load_clips(str(table), None).groups)) == len(clips.y)
     clips.X.assign(label=clips.y, group=clips.groups).to_csv(table, index=False)
     assert load_clips(str(table), None).groups.tolist() == clips.groups.tolist()
+    rows = clips.X.assign(label=clips.y, group=clips.groups)
+    rows.loc[0, ["audio", "video"]] = str(tmp_path / "gone.mp4")
+    rows.to_csv(table, index=False)
+    with pytest.warns(MissingClipWarning, match=r"gone\.mp4") as caught:
+        assert load_clips(str(table), None).groups.tolist() == clips.groups.tolist()
+    assert len(caught) == 1
 
 
 def test_a_regular_expression_for_locations_is_of_folders(scenes, tmp_path, capsys):
