@@ -380,6 +380,9 @@ def choose_runtime(
     if not candidates:
         # It is always installed.
         raise failures["keras"]
+    for name, _ in candidates:
+        # It runs, if not in every precision.
+        failures.pop(name, None)
     _warn_of_skipped(failures)
     return fastest(candidates, shape)
 

@@ -11,6 +11,7 @@ import pytest
 
 from skavsc.exceptions import RuntimeSkippedWarning
 from skavsc.networks import squeezenet11_base, vgg16_base
+from skavsc.pretrained import _precision
 from skavsc.pretrained import _runtimes as runtimes
 from skavsc.pretrained._graph import onnx_graph
 from skavsc.visual import ImageEmbedder, VGGPlacesEmbedder
@@ -210,6 +211,29 @@ def test_auto_skips_what_is_not_installed_without_a_word(monkeypatch):
         warnings.simplefilter("error", RuntimeSkippedWarning)
         embedder = ImageEmbedder("squeezenet11", runtime="auto", random_state=14)
         assert embedder.fit(pictures(size=40)).runtime_ == "keras"
+
+
+class WithoutCopy(keras.layers.Layer):
+    """A layer that breaks where it is copied, as for bfloat16."""
+
+    def call(self, inputs):
+        return 2 * inputs
+
+    @classmethod
+    def from_config(cls, config):
+        raise RuntimeError("this layer cannot be copied")
+
+
+def test_auto_says_nothing_of_a_runtime_that_runs_in_another_precision(monkeypatch):
+    without(monkeypatch, "MNN", "onnxruntime")
+    monkeypatch.setattr(_precision, "has_bfloat16_units", lambda: True)
+    images = keras.Input((8, 8, 3))
+    network = keras.Model(images, keras.layers.Conv2D(2, 3)(WithoutCopy()(images)))
+    embedder = ImageEmbedder(network, preprocessing="none", runtime="auto", precision="auto")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeSkippedWarning)
+        embedder.fit(pictures(size=8))
+    assert (embedder.runtime_, embedder.precision_) == ("keras", "float32")
 
 
 @pytest.mark.parametrize("runtime", ["keras", "onnxruntime"])
