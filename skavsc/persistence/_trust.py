@@ -17,6 +17,7 @@ from skops.io import get_untrusted_types
 
 from skavsc.exceptions import ModelFileError, UntrustedTypeError
 from skavsc.persistence._archive import Archive
+from skavsc.training import augmentation
 
 # It turns its network into JSON and arrays and back, and checks them.
 _KERAS_CLASSIFIER = "skavsc.training._keras_classifier.SegmentKerasClassifier"
@@ -38,17 +39,7 @@ _OWN = frozenset(
         "skavsc.training._keras_classifier.OneHotLabels",
         _KERAS_CLASSIFIER,
         _ONNX_CLASSIFIER,
-        *(
-            f"skavsc.training.augmentation.{name}"
-            for name in (
-                "Brightness",
-                "FilterAugment",
-                "HorizontalFlip",
-                "Mixup",
-                "ModalityDropout",
-                "SpecAugment",
-            )
-        ),
+        *(f"skavsc.training.augmentation.{name}" for name in augmentation.__all__),
         "skavsc.visual._embedder.ImageEmbedder",
         "skavsc.recipes.LocationFolds",
         "skavsc.recipes.scale_clips",
