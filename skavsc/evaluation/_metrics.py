@@ -19,8 +19,8 @@ def _checked_probabilities(y_prob: ArrayLike, n_clips: int, n_labels: int) -> ND
         probabilities = probabilities.astype(np.float64)
     if probabilities.shape != (n_clips, n_labels):
         raise ValueError(
-            f"y_prob has shape {probabilities.shape}, expected {(n_clips, n_labels)}: one row a "
-            f"clip of y_true and one column per label; pass labels= if y_true lacks a class"
+            f"y_prob has shape {probabilities.shape}, expected {(n_clips, n_labels)}: one row "
+            f"per clip of y_true and one column per label; pass labels= if y_true lacks a class"
         )
     if not np.isfinite(probabilities).all():
         rows = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))

@@ -101,7 +101,7 @@ def compile_for_training(
     )
     # Built at once: a saved network whose optimizer has no state yet loads with a warning.
     network.optimizer.build(network.trainable_variables)
-    # The metrics too: TensorFlow traces a step per second time if the first has created variables.
+    # The metrics too: TensorFlow traces a step a second time if the first has created variables.
     example = keras.ops.zeros((1, network.output_shape[-1]))
     network.compute_metrics(None, example, example)
     network.reset_metrics()
