@@ -10,8 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import settings
 
 from skavsc.media import write_clip
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("skavsc", deadline=None)
+settings.load_profile("skavsc")
 
 AVSC_MINI = Path(__file__).resolve().parents[2] / "shared" / "data" / "avsc-mini"
 
