@@ -2,17 +2,17 @@
 
 from skavsc._clips._atomic_files import unfinished_file
 from skavsc._clips._cache import ClipCache
-from skavsc._clips._folds import Folds, grouped_folds
 from skavsc._clips._map import map_clips, run_ahead
-from skavsc._clips._metadata import fit_with_metadata
-from skavsc._clips._rates import rate_of, with_rate
+from skavsc._clips._metadata import Folds, fit_with_metadata, grouped_folds
 from skavsc._clips._validation import (
     check_groups,
     check_labels,
     clip_sources,
     format_rows,
     is_missing,
+    rate_of,
     training_record,
+    with_rate,
 )
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""What X, y and groups may be: sources of clips, labels, recording locations."""
+"""What X, y and groups may be: sources of clips, features and their rate, labels, locations."""
 
 from __future__ import annotations
 
@@ -243,3 +243,33 @@ def training_record(n_clips: int, groups: NDArray[Any] | None) -> dict[str, Any]
     if groups is not None:
         record["locations"] = len(np.unique(groups))
     return {**record, "date": datetime.datetime.now(datetime.UTC).date().isoformat()}
+
+
+# In the metadata of the dtype, which indexing, pickling and joblib's workers keep. What makes new
+# numbers of them (concatenation, scaling) drops it, and `numpy.save` does with a warning.
+_RATE_KEY = "frames_per_second"
+
+
+def with_rate(features: NDArray[Any], frames_per_second: float) -> NDArray[Any]:
+    """Return a view of features that carries their rate.
+
+    Parameters
+    ----------
+    features : ndarray
+        The features.
+    frames_per_second : float
+        Number of frames, or time frames, per second.
+
+    Returns
+    -------
+    ndarray
+        A view.
+    """
+    metadata = {_RATE_KEY: float(frames_per_second)}
+    return features.view(np.dtype(features.dtype, metadata=metadata))
+
+
+def rate_of(features: NDArray[Any]) -> float | None:
+    """Return the number of frames per second that features carry; None if they carry none."""
+    metadata: Mapping[str, Any] = features.dtype.metadata or {}
+    return metadata.get(_RATE_KEY)
