@@ -32,8 +32,7 @@ def demo(
         raise click.UsageError("give --audio-model and --image-model both, or neither")
     if given and full:
         raise click.UsageError("--full trains the published networks; leave the frozen ones out")
-    from skavsc._demo import run_demo
-    from skavsc._full_demo import run_full_demo
+    from skavsc._demo import run_demo, run_full_demo
 
     tell = say if as_json else click.echo
     verbose = 0 if quiet else progress()

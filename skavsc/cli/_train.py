@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from skavsc.cli._common import (
     collected_failures,
+    file_digests,
     groups_option,
     json_option,
     load_clips,
@@ -25,7 +26,6 @@ from skavsc.cli._common import (
     share_read,
     write_html,
 )
-from skavsc.cli._training_clips import file_digests
 from skavsc.evaluation import SceneReport, complexity_report, cross_validate_scenes
 from skavsc.persistence import save
 from skavsc.recipes import LocationFolds, choose_recipe, make_scene_classifier

@@ -24,9 +24,9 @@ from skavsc.cli._common import (
     progress,
     report_option,
     say,
+    trained_on,
     write_html,
 )
-from skavsc.cli._training_clips import trained_on
 from skavsc.evaluation import (
     SceneReport,
     scene_report,

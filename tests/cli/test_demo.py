@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import skavsc
-from skavsc import _full_demo
+from skavsc import _demo
 from skavsc.cli import main
 
 MODELS = Path(__file__).resolve().parents[3] / "shared" / "models"
@@ -62,12 +62,12 @@ def test_full_demo_from_rendering_to_the_prediction_of_a_fresh_process(
     tmp_path, monkeypatch, capsys
 ):
     # The whole way, with fewer clips and smaller networks: those in full size take minutes.
-    monkeypatch.setattr(_full_demo, "N_SCENES", 2)
-    monkeypatch.setattr(_full_demo, "N_LOCATIONS", 4)
-    monkeypatch.setattr(_full_demo, "CLIPS_PER_LOCATION", 2)
-    monkeypatch.setattr(_full_demo, "DURATION", 1.0)
-    monkeypatch.setattr(_full_demo, "N_FOLDS", 2)
-    monkeypatch.setattr(_full_demo, "small_set_framework", small_framework)
+    monkeypatch.setattr(_demo, "N_SCENES", 2)
+    monkeypatch.setattr(_demo, "N_LOCATIONS", 4)
+    monkeypatch.setattr(_demo, "CLIPS_PER_LOCATION", 2)
+    monkeypatch.setattr(_demo, "DURATION", 1.0)
+    monkeypatch.setattr(_demo, "N_FOLDS", 2)
+    monkeypatch.setattr(_demo, "small_set_framework", small_framework)
     assert main(["demo", "--full", "--directory", str(tmp_path), "--quiet"]) == 0
     shown = capsys.readouterr().out
     for step in (

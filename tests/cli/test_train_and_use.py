@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 import skavsc
 from skavsc.cli import main
+from skavsc.cli._common import file_digests
 from skavsc.media import read_frames, read_sound, write_clip
 
 
@@ -159,3 +160,23 @@ def test_timeline_of_a_video_of_two_scenes(folder, model, tmp_path, capsys):
     assert len(json.loads(out)) == 2
     assert "the file is empty (0 bytes)" in err
     assert "Error: no prediction for" in err
+
+
+def test_files_are_told_apart_by_all_of_their_content(tmp_path):
+    content = bytes(400_000)
+    for name, middle in [("a", b"1"), ("b", b"2"), ("copy of a", b"1")]:
+        changed = content[:200_000] + middle + content[200_001:]
+        (tmp_path / name).write_bytes(changed)
+    first, other, same = (
+        file_digests(pd.DataFrame({"audio": [str(tmp_path / name)], "video": [None]}))
+        for name in ("a", "b", "copy of a")
+    )
+    assert first == same
+    assert first != other
+
+
+def test_files_without_content_have_no_digest(tmp_path):
+    (tmp_path / "empty").touch()
+    paths = [str(tmp_path / "empty"), str(tmp_path / "gone"), None]
+    clips = pd.DataFrame({"audio": paths, "video": [None] * 3}, dtype=object)
+    assert file_digests(clips) == ""
