@@ -75,8 +75,9 @@ def _run(
     """Return the result of a call, and what the parent process is to raise and to warn of."""
     if os.getpid() == caller:
         return function(*args, **kwargs), None, []
-    if os.getppid() == caller:
-        _exit_with_parent()
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid == caller:
+        _exit_with_parent(caller)
     with warnings.catch_warnings(record=True) as caught:
         try:
             result = function(*args, **kwargs)
@@ -96,12 +97,11 @@ def _run(
 
 
 @functools.cache
-def _exit_with_parent() -> None:
-    """End this worker process when its parent was killed and could not stop it.
+def _exit_with_parent(parent: int) -> None:
+    """End this worker process when its parent was killed, maybe before this call.
 
     Otherwise joblib's workers wait for minutes for more to do.
     """
-    parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:

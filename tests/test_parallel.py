@@ -1,5 +1,8 @@
-"""Warnings that are given in worker processes reach whoever asked for the work."""
+"""Worker processes: their warnings reach whoever asked for the work, and they end with it."""
 
+import subprocess
+import sys
+import textwrap
 import warnings
 
 import joblib
@@ -123,3 +126,33 @@ def test_filters_hold_in_workers():
         warnings.simplefilter("error", CacheWarning)
         with pytest.raises(CacheWarning, match="number"):
             Parallel(2)(delayed(warn)(number) for number in range(2))
+
+
+ORPHAN = """
+    import multiprocessing, os, sys, time
+    from pathlib import Path
+    from skavsc._parallel import delayed
+
+    def work(parent, call):
+        while os.getppid() == parent:
+            time.sleep(0.01)
+        function, args, kwargs = call
+        Path(sys.argv[1]).touch()
+        function(*args, **kwargs)
+        Path(sys.argv[2]).touch()
+
+    context = multiprocessing.get_context("fork")
+    call = delayed(time.sleep)(60)
+    context.Process(target=work, args=(os.getpid(), call)).start()
+    os._exit(0)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+def test_a_worker_that_starts_after_its_parent_was_killed_ends(tmp_path):
+    began, ended = tmp_path / "began", tmp_path / "ended"
+    # The pipe is closed when the worker is gone.
+    code = textwrap.dedent(ORPHAN)
+    subprocess.run([sys.executable, "-c", code, began, ended], stdout=subprocess.PIPE, check=True)
+    assert began.exists()
+    assert not ended.exists()

@@ -244,10 +244,7 @@ def test_workers_end_with_a_process_that_was_killed(start, sounds, tmp_path, cod
     assert len(processes_of(process.pid)) > 2
     process.kill()
     process.wait()
-    limit = time.monotonic() + 10
-    while processes_of(process.pid):
-        assert time.monotonic() < limit
-        time.sleep(0.1)
+    wait_until(lambda: not processes_of(process.pid))
 
 
 CLUSTER = """
