@@ -6,7 +6,9 @@ from ._backbones import vgg16_base as vgg16_base
 from ._colours import colours as colours
 from ._fusion import fusion_network as fusion_network
 from ._layers import BlockScaling as BlockScaling
+from ._layers import ELUInFloat32 as ELUInFloat32
 from ._layers import MeanOfScores as MeanOfScores
+from ._layers import Recalibration as Recalibration
 from ._normalisation import FusedBatchNormalization as FusedBatchNormalization
 from ._onnx import onnx_model as onnx_model
 from ._transformer import transformer_network as transformer_network

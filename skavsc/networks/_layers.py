@@ -49,6 +49,67 @@ class BlockScaling(layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="skavsc")
+class ELUInFloat32(layers.ELU):
+    """Keras's exponential linear unit, which computes in float32 where its maps are in bfloat16.
+
+    TensorFlow has no fast exponential in bfloat16: with maps changed to float32 and back, the unit
+    takes two thirds of the time. In other precisions this is Keras's own layer, to the bit.
+
+    Parameters
+    ----------
+    **kwargs : dict
+        Keyword arguments of ``keras.layers.ELU``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> maps = np.array([[-1.0, 2.0]])
+    >>> np.asarray(ELUInFloat32(dtype="mixed_bfloat16")(maps)).astype(float).round(3)
+    array([[-0.633,  2.   ]])
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """Apply the unit to a batch of maps."""
+        if self.compute_dtype != "bfloat16":
+            return super().call(inputs)
+        return ops.cast(super().call(ops.cast(inputs, "float32")), "bfloat16")
+
+
+@keras.saving.register_keras_serializable(package="skavsc")
+class Recalibration(layers.Layer):
+    """Weight maps by channel and by position, and add the two (scSE).
+
+    In bfloat16 the weights are added before maps are multiplied by them, which reads and writes
+    whole maps half as often. In float32 the order is that of the published numbers.
+
+    Parameters
+    ----------
+    **kwargs : dict
+        Keyword arguments of `keras.layers.Layer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> maps = np.ones((1, 1, 2, 3))
+    >>> by_channel, by_position = np.full((1, 1, 1, 3), 0.5), np.full((1, 1, 2, 1), 0.25)
+    >>> np.asarray(Recalibration()([maps, by_channel, by_position]))[0, 0]
+    array([[0.75, 0.75, 0.75],
+           [0.75, 0.75, 0.75]], dtype=float32)
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """Weight a batch of maps, given with its weights by channel and by position."""
+        maps, by_channel, by_position = inputs
+        if self.compute_dtype == "bfloat16":
+            return maps * (by_channel + by_position)
+        return maps * by_channel + maps * by_position
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shape of the output, which is that of the maps."""
+        return input_shape[0]
+
+
+@keras.saving.register_keras_serializable(package="skavsc")
 class MeanOfScores(keras.initializers.Initializer):
     """Begin a softmax layer on joined class probabilities as the mean rule.
 
@@ -121,12 +182,8 @@ def squeeze_excite(x: Any, *, reduction: int, name: str) -> Any:
     by_position = layers.Conv2D(
         1, 1, activation="sigmoid", name=f"{name}_position_excite", **plain
     )(x)
-    return layers.Add(name=f"{name}_scse")(
-        [
-            layers.Multiply(name=f"{name}_channel")([x, by_channel]),
-            layers.Multiply(name=f"{name}_position")([x, by_position]),
-        ]
-    )
+    # TensorFlow adds gradients in the order of the layers' names: the last bit depends on it.
+    return Recalibration(name=f"{name}_excited")([x, by_channel, by_position])
 
 
 def standard_post_block(x: Any, filters: int, *, reduction: int, momentum: float, name: str) -> Any:
@@ -160,8 +217,8 @@ def standard_post_block(x: Any, filters: int, *, reduction: int, momentum: float
         return FusedBatchNormalization(momentum=momentum, name=f"{name}_{part}_norm")(maps)
 
     shortcut = convolve(x, 1, "shortcut")
-    main = layers.ELU(name=f"{name}_elu1")(convolve(x, 3, "conv1"))
+    main = ELUInFloat32(name=f"{name}_elu1")(convolve(x, 3, "conv1"))
     main = convolve(main, 3, "conv2")
-    y = layers.ELU(name=f"{name}_elu2")(layers.Add(name=f"{name}_residual")([main, shortcut]))
+    y = ELUInFloat32(name=f"{name}_elu2")(layers.Add(name=f"{name}_residual")([main, shortcut]))
     y = squeeze_excite(y, reduction=reduction, name=name)
     return layers.Add(name=f"{name}_output")([y, shortcut])

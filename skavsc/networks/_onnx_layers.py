@@ -73,7 +73,7 @@ def _elementwise(kind: str, **attributes: Any) -> Callable[..., Tensor]:
     return write
 
 
-WRITERS["ELU"] = _elementwise("Elu", alpha="alpha")
+WRITERS["ELU"] = WRITERS["ELUInFloat32"] = _elementwise("Elu", alpha="alpha")
 WRITERS["LeakyReLU"] = _elementwise("LeakyRelu", alpha="negative_slope")
 
 
@@ -95,6 +95,13 @@ def _joined(graph: Graph, layer: Any, config: Any, tensors: Sequence[Tensor]) ->
     for other in names[1:]:
         name = graph.node(kind, name, other)
     return Tensor(name, tensors[0].rank, first)
+
+
+@writes("Recalibration")
+def _recalibration(graph: Graph, layer: Any, config: Any, tensors: Sequence[Tensor]) -> Tensor:
+    maps, by_channel, by_position = map(graph.first, tensors)
+    weights = graph.node("Add", by_channel, by_position)
+    return Tensor(graph.node("Mul", maps, weights), tensors[0].rank, True)
 
 
 @writes("Concatenate")

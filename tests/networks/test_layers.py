@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from keras.ops import convert_to_numpy
 
-from skavsc.networks import BlockScaling, FusedBatchNormalization, audio_network
+from skavsc.networks import (
+    BlockScaling,
+    ELUInFloat32,
+    FusedBatchNormalization,
+    Recalibration,
+    audio_network,
+)
 from skavsc.networks._layers import standard_post_block
 
 # Hundredths of a decibel: the backends take a difference below 1e-38 for none.
@@ -67,6 +73,29 @@ def test_normalisation_that_no_kernel_does_is_left_to_keras(settings):
         for layer in (keras.layers.BatchNormalization, FusedBatchNormalization)
     ]
     np.testing.assert_array_equal(*values)
+
+
+def recalibrated_by_keras(maps, by_channel, by_position):
+    layers = keras.layers
+    products = [layers.Multiply()([maps, weights]) for weights in (by_channel, by_position)]
+    return layers.Add()(products)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_elu_and_recalibration_are_those_of_keras(dtype):
+    rng = np.random.default_rng(0)
+    maps = rng.normal(size=(4, 6, 5, 8)).astype("float32")
+    weights = rng.uniform(size=(4, 1, 1, 8)), rng.uniform(size=(4, 6, 5, 1))
+    values = [
+        ELUInFloat32(alpha=0.7, dtype=dtype)(maps),
+        Recalibration(dtype=dtype)([maps, *weights]),
+    ]
+    expected = [keras.layers.ELU(alpha=0.7)(maps), recalibrated_by_keras(maps, *weights)]
+    for value, reference in zip(values, expected, strict=True):
+        assert keras.backend.standardize_dtype(value.dtype) == dtype.removeprefix("mixed_")
+        value, reference = (convert_to_numpy(v).astype("float32") for v in (value, reference))
+        tolerance = 0 if dtype == "float32" else 0.01
+        np.testing.assert_allclose(value, reference, rtol=tolerance, atol=tolerance)
 
 
 def test_constant_block_gives_no_nan_in_the_gradient():
