@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -88,47 +87,6 @@ def run_fresh(tmp_path_factory):
         assert process.exitcode == 0, output.read_text(encoding="utf-8")
 
     return run
-
-
-@contextmanager
-def without_graphs(without=True):
-    """Have TensorFlow run its functions step by step for a while, or build graphs of them."""
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        yield
-        return
-    import tensorflow as tf
-
-    before = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(without)
-    try:
-        yield
-    finally:
-        tf.config.run_functions_eagerly(before)
-
-
-@pytest.fixture(scope="session")
-def eager():
-    """The context manager ``eager(on=True)``: TensorFlow runs step by step, without graphs.
-
-    Graphs take seconds a network to build, which a training of one or two steps is not worth.
-    """
-    return without_graphs
-
-
-@pytest.fixture
-def eagerly():
-    """In this test, TensorFlow runs step by step."""
-    with without_graphs():
-        yield
-
-
-@pytest.fixture(scope="module")
-def all_eagerly():
-    """In all tests of this module, TensorFlow runs step by step."""
-    with without_graphs():
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -109,7 +109,7 @@ class AudioSceneClassifier(SceneClassifier):
     >>> X = rng.normal(-40, 4, size=(8, 16, 100, 1))  # 8 clips of 2 s, 16 bands
     >>> X[y == "tram", :8] += 20
     >>> classifier = AudioSceneClassifier(
-    ...     filters=(4, 4, 4), learning_rate=0.02, epochs=10, validation_fraction=0, random_state=0
+    ...     filters=(4, 4, 4), learning_rate=0.05, epochs=5, validation_fraction=0, random_state=0
     ... ).fit(X, y)
     >>> classifier.predict(X).tolist()
     ['park', 'tram', 'park', 'tram', 'park', 'tram', 'park', 'tram']

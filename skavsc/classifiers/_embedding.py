@@ -138,7 +138,7 @@ class EmbeddingSceneClassifier(SceneClassifier):
     >>> X["visual"] = rng.normal(size=(8, 10, 8))
     >>> X["visual"][y == "tram", :, :4] += 3
     >>> classifier = EmbeddingSceneClassifier(
-    ...     "transformer", modality=None, units=8, n_blocks=1, epochs=12, learning_rate=0.02,
+    ...     "transformer", modality=None, units=8, n_blocks=1, epochs=5, learning_rate=0.05,
     ...     validation_fraction=0, random_state=0,
     ... ).fit(X, y)
     >>> X["audio"][0] = np.nan  # the microphone has failed

@@ -165,10 +165,10 @@ class SECRNNClassifier(FrameClassifier):
     >>> X["visual"][y == "tram", :, :3] += 3
     >>> framework = SECRNNClassifier(
     ...     AudioSceneClassifier(filters=(4, 4, 4), epochs=2),
-    ...     VisualSceneClassifier(units=4, learning_rate=0.02, epochs=20),
-    ...     units=4, epochs=2, validation_fraction=0, random_state=0,
+    ...     VisualSceneClassifier(units=4, learning_rate=0.1, epochs=5),
+    ...     units=4, learning_rate=0.02, epochs=2, validation_fraction=0, random_state=0,
     ... )
-    >>> framework.set_params(audio__epochs=3).fit(X, y).predict(X).tolist()
+    >>> framework.set_params(audio__epochs=1).fit(X, y).predict(X).tolist()
     ['park', 'tram', 'park', 'tram', 'park', 'tram', 'park', 'tram']
     """
 

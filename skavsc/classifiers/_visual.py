@@ -131,7 +131,7 @@ class VisualSceneClassifier(FrameClassifier):
     >>> X = rng.normal(size=(8, 10, 6))  # embeddings of 8 clips of 2 s
     >>> X[y == "tram", :, :3] += 3
     >>> classifier = VisualSceneClassifier(
-    ...     units=4, learning_rate=0.02, epochs=20, validation_fraction=0, random_state=0
+    ...     units=4, learning_rate=0.1, epochs=5, validation_fraction=0, random_state=0
     ... ).fit(X, y)
     >>> classifier.predict(X).tolist()
     ['park', 'tram', 'park', 'tram', 'park', 'tram', 'park', 'tram']

@@ -17,11 +17,11 @@ from skavsc.evaluation import PUBLISHED_ACCURACY
 pytestmark = pytest.mark.usefixtures("all_eagerly")
 
 FRAMEWORK = SECRNNClassifier(
-    AudioSceneClassifier(filters=(4, 4, 4), learning_rate=0.02, epochs=12),
-    VisualSceneClassifier(units=4, learning_rate=0.02, epochs=15),
+    AudioSceneClassifier(filters=(4, 4, 4), learning_rate=0.05, epochs=4),
+    VisualSceneClassifier(units=4, learning_rate=0.1, epochs=5),
     units=4,
     learning_rate=0.01,
-    epochs=4,
+    epochs=1,
     validation_fraction=0,
     random_state=0,
 )
