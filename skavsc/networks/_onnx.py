@@ -8,7 +8,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from skavsc.networks import _onnx_sequences  # noqa: F401  # registers its layers
 from skavsc.networks._onnx_graph import Graph, Tensor
 from skavsc.networks._onnx_layers import WRITERS
 

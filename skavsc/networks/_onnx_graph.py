@@ -1,11 +1,15 @@
-"""An ONNX graph under construction."""
+"""An ONNX graph under construction, and the functions that write layers to it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+#: Kind of layer or operation -> function(graph, layer, its configuration, *args, **kwargs).
+WRITERS: dict[str, Callable[..., Any]] = {}
 
 
 class Tensor(NamedTuple):
@@ -88,3 +92,23 @@ class Graph:
 def weights_of(layer: Any) -> list[NDArray[np.float32]]:
     """Return the weights of a layer as arrays."""
     return [np.asarray(weight, dtype=np.float32) for weight in layer.get_weights()]
+
+
+def writes(*kinds: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def register(writer: Callable[..., Any]) -> Callable[..., Any]:
+        WRITERS.update(dict.fromkeys(kinds, writer))
+        return writer
+
+    return register
+
+
+def refuse(config: dict[str, Any], name: str) -> None:
+    raise ValueError(
+        f"layer {config['name']!r} with {name}={config.get(name)!r} cannot be written as ONNX"
+    )
+
+
+def require(config: dict[str, Any], **expected: Any) -> None:
+    for name, value in expected.items():
+        if config.get(name, value) != value:
+            refuse(config, name)

@@ -6,7 +6,7 @@ import pytest
 from keras.ops import convert_to_numpy
 
 from skavsc.networks import audio_network, fusion_network, vgg16_base, visual_network
-from skavsc.networks._visual import with_backbone
+from skavsc.networks._secrnn import with_backbone
 
 
 def trainable(network):

@@ -1,13 +1,86 @@
-"""The visual network: an image network on each frame and a bidirectional GRU over frames."""
+"""The networks of the publication: of sound, of frames, and their early and late fusion."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import layers, ops, regularizers
 
 from skavsc.networks._backbones import ImagePreprocessing, vgg16_base
+from skavsc.networks._layers import BlockScaling, MeanOfScores, standard_post_block
+
+#: Name of the layer of the audio network whose output fusion takes: (12, 128), averaged over bands.
+AUDIO_TAP = "audio_block3_output"
+
+
+def audio_network(
+    n_classes: int = 10,
+    *,
+    input_shape: tuple[int, int, int] = (64, 50, 3),
+    filters: Sequence[int] = (32, 64, 128),
+    reduction: int = 2,
+    dropout: float = 0.0,
+    batch_norm_momentum: float = 0.99,
+) -> keras.Model:
+    """Build the audio network: features of a segment to class probabilities.
+
+    Parameters
+    ----------
+    n_classes : int, default=10
+        Number of classes.
+    input_shape : tuple of (n_bands, n_frames, n_channels), default=(64, 50, 3)
+        Shape of the features of a segment in dB: by default 1 s at a hop of 20 ms.
+    filters : sequence of 3 ints, default=(32, 64, 128)
+        Number of filters of each of the three blocks.
+    reduction : int, default=2
+        Reduction ratio of squeeze and excitation: 1, 2, 4, 8 or 16 with the default filters.
+    dropout : float, default=0.0
+        Rate of the dropout after each pooling, in [0, 1).
+    batch_norm_momentum : float, default=0.99
+        Momentum of batch normalisation, in [0, 1).
+
+    Returns
+    -------
+    keras.Model
+        From ``(batch, *input_shape)`` to ``(batch, n_classes)`` probabilities; 323,274
+        parameters with the defaults. Not compiled.
+
+    Raises
+    ------
+    ValueError
+        If there are not three blocks, or a block has fewer filters than the reduction ratio.
+
+    References
+    ----------
+    Naranjo-Alcazar et al.: Squeeze-excitation convolutional recurrent neural networks for
+    audio-visual scene classification. DCASE 2021, arXiv 2107.13180.
+
+    Examples
+    --------
+    >>> audio_network().count_params()
+    323274
+    """
+    if len(filters) != 3 or min(filters) < reduction:
+        raise ValueError(
+            f"filters={tuple(filters)!r} must be three numbers of at least reduction={reduction}"
+        )
+    inputs = keras.Input(input_shape, name="audio")
+    x = BlockScaling(name="audio_scaling")(inputs)
+    for block, (n_filters, pool) in enumerate(
+        zip(filters, [(1, 2), (1, 2), (1, 1)], strict=True), start=1
+    ):
+        name = f"audio_block{block}"
+        x = standard_post_block(
+            x, n_filters, reduction=reduction, momentum=batch_norm_momentum, name=name
+        )
+        x = layers.MaxPooling2D(pool, name=f"{name}_pool")(x)
+        x = layers.Dropout(dropout, name=f"{name}_dropout")(x)
+    x = layers.GlobalAveragePooling2D(name="audio_average")(x)
+    outputs = layers.Dense(n_classes, activation="softmax", name="audio_scores")(x)
+    return keras.Model(inputs, outputs, name="audio_network")
+
 
 #: Name of the layer of the visual network whose output fusion takes: (5, 512), pooled features.
 VISUAL_TAP = "visual_features"
@@ -195,3 +268,90 @@ def _frame_features(inputs: Any, base: keras.Model, pooling: str | None, preproc
     x = ops.reshape(x, (-1, n_frames, x.shape[-1]))
     present = ops.any(ops.greater_equal(inputs, 0), axis=(2, 3, 4))
     return ops.where(ops.expand_dims(present, -1), x, ops.zeros_like(x))
+
+
+def fusion_network(
+    n_classes: int = 10,
+    *,
+    readout: str = "late",
+    audio: keras.Model | None = None,
+    visual: keras.Model | None = None,
+    train_subnetworks: bool = False,
+    units: int = 64,
+) -> keras.Model:
+    """Build the full framework: sound and picture of a segment to class probabilities.
+
+    Parameters
+    ----------
+    n_classes : int, default=10
+        Number of classes.
+    readout : {"late", "early"}, default="late"
+        Early fusion concatenates the taps of the subnetworks, (5, 128) of the audio and
+        (5, 512) of the visual network, in front of a bidirectional GRU; late fusion
+        concatenates the class probabilities of early fusion and of both subnetworks in front
+        of a softmax layer.
+    audio : keras.Model, optional
+        Audio network, as `audio_network` builds it, trained or not. The new network shares its
+        layers. By default a new one.
+    visual : keras.Model, optional
+        Visual network, as `visual_network` builds it, with or without a backbone.
+        By default a new one with VGG16.
+    train_subnetworks : bool, default=False
+        Whether the layers of the subnetworks are trained too, those of the image network
+        included; otherwise they are frozen.
+    units : int, default=64
+        Number of units of the GRU of early fusion in each direction.
+
+    Returns
+    -------
+    keras.Model
+        From ``[audio, visual]`` inputs to ``(batch, n_classes)`` probabilities. With the
+        defaults 15,416,148 parameters (late, 272,704 trained) or 15,309,066 (early, 272,394
+        trained). Not compiled.
+
+    Raises
+    ------
+    ValueError
+        If readout is not one of the named ones, or the taps of the subnetworks differ in their
+        number of steps.
+
+    References
+    ----------
+    Naranjo-Alcazar et al.: Squeeze-excitation convolutional recurrent neural networks for
+    audio-visual scene classification. DCASE 2021, arXiv 2107.13180.
+
+    Examples
+    --------
+    >>> network = fusion_network(visual=visual_network(backbone=None))
+    >>> [tuple(i.shape) for i in network.inputs], tuple(network.output.shape)
+    ([(None, 64, 50, 3), (None, 5, 512)], (None, 10))
+    """
+    if readout not in ("late", "early"):
+        raise ValueError(f'readout={readout!r} must be "late" or "early"')
+    audio = audio_network(n_classes) if audio is None else audio
+    visual = visual_network(n_classes) if visual is None else visual
+    for network in (audio, visual):
+        network.trainable = train_subnetworks
+    taps = [_audio_steps(audio), visual.get_layer(VISUAL_TAP).output]
+    if taps[0].shape[1] != taps[1].shape[1]:
+        raise ValueError(
+            f"the audio network gives {taps[0].shape[1]} steps per segment and the visual network "
+            f"{taps[1].shape[1]}; segments of 50 audio frames and 5 video frames give 5 and 5"
+        )
+    x = layers.Concatenate(name="early_taps")(taps)
+    x = layers.Bidirectional(layers.GRU(units, return_sequences=True), name="early_gru")(x)
+    x = layers.GlobalAveragePooling1D(name="early_average")(x)
+    scores = layers.Dense(n_classes, activation="softmax", name="early_scores")(x)
+    if readout == "late":
+        x = layers.Concatenate(name="late_scores_joined")([scores, audio.output, visual.output])
+        scores = layers.Dense(
+            n_classes, activation="softmax", kernel_initializer=MeanOfScores(), name="late_scores"
+        )(x)
+    return keras.Model([audio.input, visual.input], scores, name=f"{readout}_fusion_network")
+
+
+def _audio_steps(audio: keras.Model) -> Any:
+    """Turn the third block's maps into one vector a video frame: (12, 128) to (5, 128)."""
+    # The third block's pooling is over (1, 1): its output is the block's.
+    x = ops.mean(audio.get_layer(AUDIO_TAP).output, axis=1)
+    return layers.AveragePooling1D(3, strides=2, padding="valid", name="early_audio_tap")(x)
