@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
@@ -15,8 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skavsc._clips import ClipCache, map_clips, with_rate
 from skavsc._sklearn_compat import DocLinkMixin, HasMethods, Interval, StrOptions, _fit_context
-from skavsc.audio._sound_windows import SoundEmbedding, SoundWindows, embeddings
 from skavsc.audio._transformer import _sources
+from skavsc.audio._waveforms import SoundWindows, Windows
 from skavsc.exceptions import ModelError
 from skavsc.pretrained import (
     CarriesFiles,
@@ -329,3 +330,57 @@ class AudioEmbedder(
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+@dataclass(frozen=True)
+class SoundEmbedding:
+    """The embeddings of one clip: what joblib's workers run."""
+
+    windows: SoundWindows
+    network: FrozenNetwork
+    output: str
+    front_end: Any
+    n_steps: int
+    n_features: int
+
+    def __call__(self, source: Any) -> NDArray[np.float32]:
+        """Return the embeddings of a source, (n_steps, n_features), float32."""
+        return self.embed(self.windows(source))
+
+    def embed(self, windows: Windows) -> NDArray[np.float32]:
+        """Return the embeddings of windows, NaN in the steps after them."""
+        features = np.full((self.n_steps, self.n_features), np.nan, dtype=np.float32)
+        found = embeddings(self.network, self.output, windows, self.front_end)
+        if not np.isfinite(found).all():
+            loudest = 20 * np.log10(max(float(np.abs(windows).max()), 1e-10))
+            raise ModelError(
+                f"{self.network.name} gives NaN or infinite values for sound that peaks at "
+                f"{loudest:.0f} dBFS; very quiet sound may be the cause: set level=-20"
+            )
+        n_present = min(len(found), self.n_steps)
+        features[:n_present] = found[:n_present]
+        return features
+
+
+def embeddings(
+    network: FrozenNetwork, output: str, windows: Windows, front_end: Any
+) -> NDArray[np.float32]:
+    """Run a network on windows of sound, (n_windows, n_features)."""
+    examples = windows if front_end is None else np.asarray(front_end.transform(windows))
+    n_axes = examples.ndim - 1
+    if front_end is not None:
+        # Axes of length 1, such as one channel, may be there or not.
+        shape = [size for size in network.input.shape[1:] if size != 1]
+        squeezed = examples.reshape(len(examples), *(s for s in examples.shape[1:] if s != 1))
+        if len(shape) == squeezed.ndim - 1 and len(network.input.shape) > n_axes:
+            examples = squeezed.reshape(
+                len(examples), *_with_ones(network.input.shape[1:], squeezed.shape[1:])
+            )
+    found = network(examples, output)
+    return found.reshape(len(found), -1)
+
+
+def _with_ones(takes: tuple[int | None, ...], given: tuple[int, ...]) -> list[int]:
+    """Return the lengths of the axes given, with 1 where the network wants an axis of 1."""
+    rest = iter(given)
+    return [1 if size == 1 else next(rest) for size in takes]

@@ -10,8 +10,7 @@ import numpy as np
 from gammatone.filters import centre_freqs, make_erb_filters
 from numpy.typing import NDArray
 
-from skavsc.audio._kernels import gammatone_energies, group_bands
-from skavsc.audio._numba_cache import import_librosa
+from skavsc.audio._kernels import gammatone_energies, group_bands, import_librosa
 
 Array = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
-from skavsc.audio._numba_cache import import_librosa
+from skavsc.audio._kernels import import_librosa
 
 if TYPE_CHECKING:
     from skavsc.audio._transformer import GammatoneMelTransformer

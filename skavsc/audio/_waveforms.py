@@ -1,8 +1,9 @@
-"""Waveforms, from files and in memory: validation and resampling."""
+"""Waveforms, from files and in memory: validation, resampling and windows."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 
 from skavsc.exceptions import MediaError
 from skavsc.media import read_sound
+
+Windows = NDArray[np.float32]
 
 _STAGE = "read sound"
 
@@ -112,3 +115,32 @@ def as_waveform(source: Any, sample_rate: int) -> tuple[NDArray[Any], str]:
     if rate != sample_rate:
         waveform = soxr.resample(waveform.T, rate, sample_rate, quality="HQ").T
     return waveform, name
+
+
+@dataclass(frozen=True)
+class SoundWindows:
+    """Read one source and cut it into windows; lengths are in samples."""
+
+    sample_rate: int
+    n_samples: int
+    window: int
+    hop: int
+    level: float | None
+
+    def __call__(self, source: Any) -> Windows:
+        """Return the windows around the steps of a clip, (n_steps, window), float32."""
+        waveform = clip_waveform(source, self.sample_rate, self.n_samples, self.window)
+        mono = waveform.mean(axis=0, dtype=np.float32)
+        if self.level is not None:
+            power = float(np.mean(np.square(mono, dtype=np.float64)))
+            if power > 0:
+                # Full scale bounds what a network has seen in its training.
+                gain = 10 ** (self.level / 20) / np.sqrt(power)
+                mono = np.clip(mono * np.float32(gain), -1, 1)
+        n_steps = int(len(mono) / self.hop + 0.5)
+        # Each window is centred on its step, and moved inside the clip at both ends.
+        starts = np.arange(n_steps) * self.hop + (self.hop - self.window) // 2
+        starts = np.clip(starts, 0, len(mono) - self.window)
+        return np.ascontiguousarray(
+            np.lib.stride_tricks.sliding_window_view(mono, self.window)[starts]
+        )
