@@ -9,8 +9,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from skavsc.datasets._rendering._indoors import hall, vehicle
-from skavsc.datasets._rendering._outdoors import open_place, street
+from skavsc.datasets._rendering._places import hall, open_place, street, vehicle
 
 # How much there is of each thing; the family says how the place is laid out.
 PICTURES: dict[str, tuple[str, dict[str, float]]] = {
