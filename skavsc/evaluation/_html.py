@@ -19,13 +19,16 @@ from skavsc.evaluation._displays import (
     ReliabilityDisplay,
     SceneConfusionDisplay,
 )
-from skavsc.evaluation._embedding import Plot, embedded_frames, embedded_plot, embedded_sound
-from skavsc.evaluation._html_tables import (
+from skavsc.evaluation._html_parts import (
+    Plot,
     class_table,
     column_table,
     comparison_table,
     complexity_table,
     data_table,
+    embedded_frames,
+    embedded_plot,
+    embedded_sound,
     fold_table,
     interval,
     percent,
