@@ -13,7 +13,7 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from skavsc.media._clock import Clock
+from skavsc.media._clock import Clock, Timeline, read_packets
 from skavsc.media._damage import Damage, warn_of_damage
 from skavsc.media._file import (
     Deadline,
@@ -25,7 +25,6 @@ from skavsc.media._file import (
     open_container,
     open_media,
 )
-from skavsc.media._timeline import Timeline, read_packets
 
 Image = NDArray[np.uint8]
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from skavsc.media._channels import Waveform, in_order, mix_to_stereo
+from skavsc.media._clock import Timeline, read_packets
 from skavsc.media._damage import Damage, warn_of_damage
 from skavsc.media._file import Deadline, check_positive, media_errors, open_media
 from skavsc.media._picture import (
@@ -23,7 +24,6 @@ from skavsc.media._picture import (
     to_rgb,
 )
 from skavsc.media._sound import check_samples, sound_parts
-from skavsc.media._timeline import Timeline, read_packets
 from skavsc.media._track import Limits, SoundInfo
 
 
