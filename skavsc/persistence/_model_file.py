@@ -15,7 +15,7 @@ import skops.io
 
 from skavsc.exceptions import ModelFileError, ModelVersionWarning
 from skavsc.persistence._archive import Archive, build, read_file, write_atomically
-from skavsc.persistence._description import check_description, describe, versions
+from skavsc.persistence._card import check_description, describe, versions
 from skavsc.persistence._networks import needed_files, restore_files
 from skavsc.persistence._onnx import without_keras
 from skavsc.persistence._trust import check_shapes, check_trees, check_types, objects

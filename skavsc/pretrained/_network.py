@@ -301,11 +301,7 @@ def open_file(path: str, n_threads: int = 1, digest: str | None = None) -> FileN
 
 @functools.lru_cache(maxsize=4)
 def _opened(path: str, n_threads: int, stamp: tuple[int, ...]) -> FileNetwork:
-    digest = sha256_of(path)
-    if path.endswith(".onnx"):
-        from skavsc.pretrained._onnx import OnnxNetwork
+    from skavsc.pretrained._file_networks import OnnxNetwork, TFLiteNetwork
 
-        return OnnxNetwork(path, digest, n_threads)
-    from skavsc.pretrained._tflite import TFLiteNetwork
-
-    return TFLiteNetwork(path, digest, n_threads)
+    kind = OnnxNetwork if path.endswith(".onnx") else TFLiteNetwork
+    return kind(path, sha256_of(path), n_threads)

@@ -14,8 +14,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from skavsc._sklearn_compat import Interval, StrOptions
-from skavsc.training._augmentation import Augmentation, Batch
-from skavsc.training._blocks import each, mix, mix_power, runs, scale_blocks
+from skavsc.training._augmentation import (
+    Augmentation,
+    Batch,
+    each,
+    mix,
+    mix_power,
+    runs,
+    scale_blocks,
+)
 
 __all__ = [
     "Augmentation",

@@ -19,9 +19,8 @@ from skavsc._clips import ClipCache, map_clips, with_rate
 from skavsc._sklearn_compat import DocLinkMixin, HasMethods, Interval, StrOptions, _fit_context
 from skavsc.exceptions import ModelError, UntrainedWeightsWarning, WeightsError
 from skavsc.pretrained import ARCHITECTURES, PRECISIONS, CarriesFiles, published_names
-from skavsc.visual._frames import ClipFrames
+from skavsc.visual._frames import Clip, ClipFrames, decode, frame_sources
 from skavsc.visual._image_network import ImageNetwork
-from skavsc.visual._inputs import Clip, decode, frame_sources
 
 # To be raised when the values of the features change.
 _VERSION = 2

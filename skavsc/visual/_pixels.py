@@ -16,8 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from skavsc._clips import ClipCache, map_clips
 from skavsc._sklearn_compat import DocLinkMixin, Interval, StrOptions, _fit_context
 from skavsc.media import resize_image
-from skavsc.visual._frames import ClipFrames
-from skavsc.visual._inputs import Clip, decode, frame_sources
+from skavsc.visual._frames import Clip, ClipFrames, decode, frame_sources
 
 # Raised whenever the same frames give other values.
 _VERSION = 1

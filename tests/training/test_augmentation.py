@@ -8,7 +8,7 @@ from keras.ops import convert_to_numpy
 
 from skavsc.audio import GammatoneMelTransformer
 from skavsc.networks import BlockScaling
-from skavsc.training._blocks import mix_power, scale_blocks
+from skavsc.training._augmentation import mix_power, scale_blocks
 from skavsc.training.augmentation import (
     Batch,
     Brightness,
