@@ -13,6 +13,8 @@ from skavsc.networks._layers import BlockScaling, MeanOfScores, standard_post_bl
 
 #: Name of the layer of the audio network whose output fusion takes: (12, 128), averaged over bands.
 AUDIO_TAP = "audio_block3_output"
+#: Name of the layer of the visual network whose output fusion takes: (5, 512), pooled features.
+VISUAL_TAP = "visual_features"
 
 
 def audio_network(
@@ -80,10 +82,6 @@ def audio_network(
     x = layers.GlobalAveragePooling2D(name="audio_average")(x)
     outputs = layers.Dense(n_classes, activation="softmax", name="audio_scores")(x)
     return keras.Model(inputs, outputs, name="audio_network")
-
-
-#: Name of the layer of the visual network whose output fusion takes: (5, 512), pooled features.
-VISUAL_TAP = "visual_features"
 
 
 def visual_network(
