@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
-from scipy.signal import get_window
 
 from skavsc.audio._filterbanks import FILTERBANKS, gammatone_powers, gammatone_sections
 from skavsc.audio._kernels import pack_windows, sliding_median, triangle_powers
@@ -144,6 +143,9 @@ class SoundFeatures:
 @lru_cache(maxsize=8)
 def hann(size: int) -> Floats:
     """Return the periodic Hann window."""
+    # Importing it takes as long as the gammatone features of ten seconds, which need no window.
+    from scipy.signal import get_window
+
     return np.asarray(get_window("hann", size))
 
 
