@@ -1,11 +1,15 @@
 """Features of small synthetic clips, and classifiers small enough to train in a second."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
 
 from skavsc.classifiers import AudioSceneClassifier, SECRNNClassifier, VisualSceneClassifier
 from skavsc.media import write_clip
+from skavsc.networks import AUDIO_TAP, VISUAL_TAP, BlockScaling
+from skavsc.training import momentum_for
 from skavsc.visual import VideoFrameSampler
 
 LABELS = np.array(["bus", "park", "tram"])
@@ -33,22 +37,59 @@ def synthetic_features(n_clips=36, seconds=2, n_bands=16, n_features=12, seed=0)
     return X, y, groups
 
 
-def audio_classifier(**options):
-    return AudioSceneClassifier(
+class LightAudio(AudioSceneClassifier):
+    """One convolution over all bands in place of the three blocks.
+
+    With it and with LightVisual, tests of what fits and predictions do with any network save most
+    of the time, which goes into the operations of a network, few of them or many.
+    """
+
+    def _build_network(self, training_set):
+        _, n_bands, _, n_channels = self.feature_shape_
+        inputs = keras.Input((n_bands, self.segment_frames, n_channels), name="audio")
+        x = BlockScaling(name="audio_scaling")(inputs)
+        name = "audio_block1_conv1"
+        x = keras.layers.Conv2D(4, (n_bands, 4), (1, 4), name=name)(x)
+        momentum = momentum_for(len(training_set.train.rows), self.batch_size)
+        x = keras.layers.BatchNormalization(momentum=momentum, name=f"{name}_norm")(x)
+        x = keras.layers.ReLU(name=AUDIO_TAP)(x)
+        x = keras.layers.GlobalAveragePooling2D()(x)
+        n_classes = len(training_set.classes)
+        outputs = keras.layers.Dense(n_classes, activation="softmax", name="audio_scores")(x)
+        return keras.Model(inputs, outputs, name="audio_network")
+
+
+class LightVisual(VisualSceneClassifier):
+    """A layer on the mean over frames in place of the GRU."""
+
+    def _build_network(self, training_set):
+        inputs = keras.Input((self.segment_frames, self.feature_shape_[-1]), name="visual")
+        x = keras.layers.Identity(name=VISUAL_TAP)(inputs)
+        x = keras.layers.GlobalAveragePooling1D()(x)
+        x = keras.layers.Dropout(self.dropout)(x)
+        outputs = keras.layers.Dense(
+            len(training_set.classes),
+            activation="softmax",
+            kernel_regularizer=keras.regularizers.L2(self.l2),
+            name="visual_scores",
+        )(x)
+        return keras.Model(inputs, outputs, name="visual_network")
+
+
+def audio_classifier(kind=AudioSceneClassifier, **options):
+    return kind(
         **{"filters": (4, 4, 4), "epochs": 12, "learning_rate": 0.02, "random_state": 0, **options}
     )
 
 
-def visual_classifier(**options):
-    return VisualSceneClassifier(
-        **{"units": 4, "epochs": 12, "learning_rate": 0.02, "random_state": 0, **options}
-    )
+def visual_classifier(kind=VisualSceneClassifier, **options):
+    return kind(**{"units": 4, "epochs": 12, "learning_rate": 0.02, "random_state": 0, **options})
 
 
-def framework(**options):
+def framework(kinds=(AudioSceneClassifier, VisualSceneClassifier), **options):
     return SECRNNClassifier(
-        audio_classifier(random_state=None),
-        visual_classifier(random_state=None),
+        audio_classifier(kinds[0], random_state=None),
+        visual_classifier(kinds[1], random_state=None),
         **{"units": 4, "epochs": 6, "learning_rate": 0.01, "random_state": 0, **options},
     )
 
@@ -73,10 +114,10 @@ def build(request):
 
 
 class FittedOnDemand(dict):
-    """The three classifiers by name, each fitted when it is first asked for.
+    """The three classifiers by name, fitted when one is first asked for.
 
-    The one of sound is that of the framework. ``traced`` names the networks of the framework once
-    for each time that their training step was traced.
+    Those of sound and of picture are the framework's. ``traced`` names its networks once for each
+    time that their training step was traced.
     """
 
     def __init__(self, features, eager):
@@ -85,8 +126,8 @@ class FittedOnDemand(dict):
 
     def __missing__(self, name):
         X, y, groups = self.features
-        if name == "audio":
-            self[name] = self["both"].audio_
+        if name != "both":
+            self[name] = getattr(self["both"], f"{name}_")
             return self[name]
         step, traced = keras.Model.train_step, []
 
@@ -97,9 +138,8 @@ class FittedOnDemand(dict):
         # With graphs, whoever asks.
         with pytest.MonkeyPatch.context() as patch, self.eager(False):
             patch.setattr(keras.Model, "train_step", counted)
-            self[name] = BUILDERS[name]().fit(X, y, groups=groups)
-        if name == "both":
-            self.traced = traced
+            self[name] = framework().fit(X, y, groups=groups)
+        self.traced = traced
         return self[name]
 
 
@@ -131,6 +171,24 @@ def small_visual():
 def small_framework():
     """The function that makes a small SECRNNClassifier of options."""
     return framework
+
+
+@pytest.fixture(scope="session")
+def light_audio():
+    """The function that makes an audio classifier whose network has two layers."""
+    return partial(audio_classifier, LightAudio)
+
+
+@pytest.fixture(scope="session")
+def light_visual():
+    """The function that makes a visual classifier whose network has one layer."""
+    return partial(visual_classifier, LightVisual)
+
+
+@pytest.fixture(scope="session")
+def light_framework():
+    """The function that makes a framework on both of them."""
+    return partial(framework, (LightAudio, LightVisual))
 
 
 @pytest.fixture(scope="session")

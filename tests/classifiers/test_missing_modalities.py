@@ -13,11 +13,11 @@ def without(X, name, rows=slice(None)):
 
 
 @pytest.fixture(scope="module")
-def robust(features, small_framework):
+def robust(features, light_framework):
     """Trained on clips of which a third lacks the sound and another the picture."""
     X, y, groups = features
     lacking = without(without(X, "audio", slice(0, 12)), "visual", slice(12, 24))
-    framework = small_framework(modality_dropout=0.4, epochs=15, validation_fraction=0)
+    framework = light_framework(modality_dropout=0.4, epochs=15, validation_fraction=0)
     return framework.fit(lacking, y, groups=groups)
 
 
@@ -57,9 +57,9 @@ def test_a_clip_without_any_modality_is_an_error(robust, new_clips):
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_a_modality_that_no_clip_has_cannot_be_trained(features, small_framework):
+def test_a_modality_that_no_clip_has_cannot_be_trained(features, light_framework):
     X, y, _ = features
-    framework = small_framework(modality_dropout=0.5).set_params(audio__epochs=1)
+    framework = light_framework(modality_dropout=0.5).set_params(audio__epochs=1)
     with pytest.raises(MissingModalityError, match=r"none has a whole segment .* of visual"):
         framework.fit(without(X, "visual"), y)
 

@@ -61,9 +61,9 @@ def test_forks_predict(classifier, clips):
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_training_that_goes_on_is_seen(features, small_visual):
+def test_training_that_goes_on_is_seen(features, light_visual):
     X, y, _ = features
-    classifier = small_visual(runtime="onnxruntime", epochs=1, validation_fraction=0).fit(X, y)
+    classifier = light_visual(runtime="onnxruntime", epochs=1, validation_fraction=0).fit(X, y)
     before = classifier.predict_proba(X)
     classifier.partial_fit(X, y)
     after = classifier.predict_proba(X)

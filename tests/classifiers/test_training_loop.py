@@ -27,9 +27,9 @@ class Counted(np.ndarray):
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_the_features_are_scanned_for_gaps_once_a_fit(features, small_visual, monkeypatch):
+def test_the_features_are_scanned_for_gaps_once_a_fit(features, light_visual, monkeypatch):
     monkeypatch.setattr(Counted, "scans", 0)
-    small_visual(epochs=1).fit(features[0]["visual"].view(Counted), features[1])
+    light_visual(epochs=1).fit(features[0]["visual"].view(Counted), features[1])
     assert Counted.scans == 1
 
 
@@ -40,12 +40,12 @@ def test_the_stages_of_the_framework_share_one_scan(features, small_framework):
     assert isinstance(alone, _segments.ModalityFeatures)
 
 
-def test_how_many_steps_at_once_changes_nothing(features, small_visual, monkeypatch):
+def test_how_many_steps_at_once_changes_nothing(features, light_visual, monkeypatch):
     X, y, groups = features
     learnt = []
     for most in (1, 32):
         monkeypatch.setattr(_trainer, "MOST_STEPS_AT_ONCE", most)
-        classifier = small_visual(epochs=3, batch_size=4).fit(X, y, groups=groups)
+        classifier = light_visual(epochs=3, batch_size=4).fit(X, y, groups=groups)
         # On with another number of steps, and so of those at once.
         classifier.partial_fit(X[:9], y[:9])
         learnt.append((classifier.predict_proba(X), classifier.history_))
