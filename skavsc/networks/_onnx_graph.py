@@ -1,4 +1,4 @@
-"""An ONNX graph under construction, and the functions that write layers to it."""
+"""An ONNX graph under construction, and what the functions that write layers to it share."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 #: Kind of layer or operation -> function(graph, layer, its configuration, *args, **kwargs).
 WRITERS: dict[str, Callable[..., Any]] = {}
+
+# Activations, each alike in both layouts.
+_ACTIVATIONS = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "elu": "Elu"}
 
 
 class Tensor(NamedTuple):
@@ -112,3 +115,20 @@ def require(config: dict[str, Any], **expected: Any) -> None:
     for name, value in expected.items():
         if config.get(name, value) != value:
             refuse(config, name)
+
+
+def activate(graph: Graph, config: dict[str, Any], tensor: Tensor) -> Tensor:
+    kind = config["activation"]
+    if kind == "linear":
+        return tensor
+    if kind == "softmax":
+        return Tensor(graph.node("Softmax", graph.last(tensor), axis=-1), tensor.rank)
+    if kind == "gelu":
+        # x / 2 * (1 + erf(x / sqrt(2)))
+        root = graph.node("Div", tensor.name, graph.array(np.sqrt(2)))
+        share = graph.node("Add", graph.node("Erf", root), graph.array(1))
+        half = graph.node("Mul", tensor.name, graph.array(0.5))
+        return tensor._replace(name=graph.node("Mul", half, share))
+    if kind not in _ACTIVATIONS:
+        refuse(config, "activation")
+    return tensor._replace(name=graph.node(_ACTIVATIONS[kind], tensor.name))

@@ -8,27 +8,16 @@ from typing import Any
 import numpy as np
 
 from skavsc.networks._colours import colours
-from skavsc.networks._onnx_graph import WRITERS, Graph, Tensor, refuse, require, weights_of, writes
-
-# Activations, each alike in both layouts.
-_ACTIVATIONS = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "elu": "Elu"}
-
-
-def activate(graph: Graph, config: dict[str, Any], tensor: Tensor) -> Tensor:
-    kind = config["activation"]
-    if kind == "linear":
-        return tensor
-    if kind == "softmax":
-        return Tensor(graph.node("Softmax", graph.last(tensor), axis=-1), tensor.rank)
-    if kind == "gelu":
-        # x / 2 * (1 + erf(x / sqrt(2)))
-        root = graph.node("Div", tensor.name, graph.array(np.sqrt(2)))
-        share = graph.node("Add", graph.node("Erf", root), graph.array(1))
-        half = graph.node("Mul", tensor.name, graph.array(0.5))
-        return tensor._replace(name=graph.node("Mul", half, share))
-    if kind not in _ACTIVATIONS:
-        refuse(config, "activation")
-    return tensor._replace(name=graph.node(_ACTIVATIONS[kind], tensor.name))
+from skavsc.networks._onnx_graph import (
+    WRITERS,
+    Graph,
+    Tensor,
+    activate,
+    refuse,
+    require,
+    weights_of,
+    writes,
+)
 
 
 @writes("Activation")
