@@ -43,6 +43,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_code_runs(folder, monkeypatch, capsys):
     code = "\n".join(blocks("python"))
     for given, smaller in SMALLER.items():
