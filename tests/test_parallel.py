@@ -119,15 +119,6 @@ def test_results_as_they_come():
     assert list(results) == [1, 4, 9, 16]
 
 
-def test_filters_hold_in_workers():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        assert Parallel(2)(delayed(warn)(number) for number in range(2)) == [0, 1]
-        warnings.simplefilter("error", CacheWarning)
-        with pytest.raises(CacheWarning, match="number"):
-            Parallel(2)(delayed(warn)(number) for number in range(2))
-
-
 ORPHAN = """
     import multiprocessing, os, sys, time
     from pathlib import Path

@@ -2,8 +2,10 @@
 
 import errno
 import fcntl
+import multiprocessing
 import os
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -167,38 +169,41 @@ FULL = """
     import resource, sys, warnings
     import numpy as np
     from skavsc._clips import ClipCache, map_clips
-    folder, path, mode = sys.argv[1:]
+    folder, path = sys.argv[1:]
     # Writing on fails as it does on a full disk, which a test cannot make.
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
     warnings.simplefilter("always")
-    with warnings.catch_warnings(record=True) as caught:
-        try:
-            result = map_clips(
-                lambda path: np.ones(shape, dtype=np.float32),
-                [path] * n_clips,
-                shape=shape,
-                cache=ClipCache(folder, "ones", 1, {}),
-                mmap_mode=mode or None,
-            )
-        except OSError as error:
-            print(error)
-        else:
-            print(result.mean())
-    print(*(w.message for w in caught))
+    for mode, shape, n_clips in ((None, (50_000,), 2), ("r", (5000,), 10)):
+        with warnings.catch_warnings(record=True) as caught:
+            try:
+                result = map_clips(
+                    lambda path: np.ones(shape, dtype=np.float32),
+                    [path] * n_clips,
+                    shape=shape,
+                    cache=ClipCache(f"{folder}-{mode}", "ones", 1, {}),
+                    mmap_mode=mode,
+                )
+            except OSError as error:
+                print(error, end=" ")
+            else:
+                print(result.mean(), end=" ")
+        print(*(w.message for w in caught))
 """
 
 
-@pytest.mark.parametrize(("mode", "setting"), [("", "(50_000,), 2"), ("r", "(5000,), 10")])
-def test_a_full_disk(start, tmp_path, files, mode, setting):
-    process = start(f"    shape, n_clips = {setting}\n{FULL}", tmp_path / "full", files[0], mode)
+def test_a_full_disk(start, tmp_path, files):
+    process = start(FULL, tmp_path / "full", files[0])
     output, errors = process.communicate(timeout=60)
-    assert os.strerror(errno.EFBIG) in output, errors
-    assert "memory=" in output
-    assert str(tmp_path / "full") in output
-    # What is only kept can be done without; the file of mmap_mode is the result.
-    assert output.startswith("1.0\n") == (mode == "")
-    assert not list((tmp_path / "full/skavsc/unfinished").iterdir())
-    assert not list((tmp_path / "full/skavsc").glob("*/arrays/*"))
+    assert process.returncode == 0, errors
+    for mode, told in zip((None, "r"), output.splitlines(), strict=True):
+        folder = tmp_path / f"full-{mode}"
+        assert os.strerror(errno.EFBIG) in told, errors
+        assert "memory=" in told
+        assert str(folder) in told
+        # What is only kept can be done without; the file of mmap_mode is the result.
+        assert told.startswith("1.0 ") == (mode is None)
+        assert not list((folder / "skavsc/unfinished").iterdir())
+        assert not list((folder / "skavsc").glob("*/arrays/*"))
     assert not [path for path in tmp_path.rglob("*.npy") if path.stat().st_size > 100_000]
 
 
@@ -236,25 +241,24 @@ def test_the_later_of_two_writers_wins(tmp_path):
     assert (tmp_path / "target").read_bytes() == b"first"
 
 
-def test_only_remains_of_the_dead_are_removed(start, tmp_path):
-    process = start(
-        """
-        import sys, time
-        from pathlib import Path
-        from skavsc._clips._atomic_files import unfinished_file
-        with unfinished_file(Path(sys.argv[1])) as new:
-            new.file.write(b"half")
-            new.file.flush()
-            print("written", flush=True)
-            time.sleep(100)
-        """,
-        tmp_path,
-    )
-    assert process.stdout.readline() == "written\n"
+def write_half(folder, written):
+    with unfinished_file(folder) as new:
+        new.file.write(b"half")
+        new.file.flush()
+        written.set()
+        time.sleep(100)
+
+
+def test_only_remains_of_the_dead_are_removed(tmp_path):
+    context = multiprocessing.get_context("fork")
+    written = context.Event()
+    process = context.Process(target=write_half, args=(tmp_path, written))
+    process.start()
+    assert written.wait(60)
     remove_abandoned(tmp_path)
     assert len(list(tmp_path.iterdir())) == 1
     process.kill()
-    process.wait()
+    process.join()
     assert len(list(tmp_path.iterdir())) == 1
     with unfinished_file(tmp_path) as new:
         remove_abandoned(tmp_path)

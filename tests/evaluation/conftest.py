@@ -74,7 +74,7 @@ def drawn():
 def scenes(tmp_path_factory):
     """Generated sound and video files of three scenes at five locations each."""
     folder = tmp_path_factory.mktemp("scenes")
-    return make_scenes(folder, 3, 5, 2, duration=2.0, size=(96, 72))
+    return make_scenes(folder, 3, 5, 2, duration=1.0, size=(96, 72))
 
 
 @pytest.fixture(scope="session")

@@ -209,12 +209,13 @@ def test_occlusion_of_regions_of_real_pictures(tmp_path):
 
 
 def test_occlusion_of_a_column_of_a_clip_table(scenes, media_pipeline):
-    model = media_pipeline.fit(scenes.X, scenes.y)
-    drops = occlusion_importance(model, scenes.X, field="video")
-    assert drops.shape == (len(scenes.X),)
+    clips, y = scenes.X[::2], scenes.y[::2]
+    model = media_pipeline.fit(clips, y)
+    drops = occlusion_importance(model, clips, field="video")
+    assert drops.shape == (len(clips),)
     assert drops.mean() > 0
     with pytest.raises(ValueError, match="DataFrame, of whose columns no part"):
-        occlusion_importance(model, scenes.X, field="video", axis=1)
+        occlusion_importance(model, clips, field="video", axis=1)
 
 
 @pytest.mark.slow

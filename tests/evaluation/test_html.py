@@ -172,7 +172,7 @@ def test_sound_plays(browser, page):
     for played, duration in times:
         assert played > 0
         # MP3 has whole frames, with some padding.
-        assert duration == pytest.approx(2, abs=0.15)
+        assert duration == pytest.approx(1, abs=0.15)
 
 
 def test_text_can_be_read_against_its_background(browser, page):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import softmax
@@ -27,6 +27,7 @@ LABELS = np.array(["airport", "bus", "metro"])
     codes=arrays(np.intp, 12, elements=st.integers(0, 2)),
     dtype=st.sampled_from([np.float32, np.float64]),
 )
+@settings(max_examples=30)
 def test_each_class_has_the_log_loss_of_its_clips(logits, codes, dtype):
     y_true, y_prob = LABELS[codes], softmax(logits, axis=1).astype(dtype)
     found = class_log_loss(y_true, y_prob, labels=LABELS)
@@ -56,6 +57,7 @@ def test_equal_scores_give_the_logarithm_of_the_number_of_classes():
     codes=arrays(np.intp, 12, elements=st.integers(0, 2)),
     counts=arrays(np.intp, 12, elements=st.integers(0, 3)).filter(lambda counts: counts.any()),
 )
+@settings(max_examples=30)
 def test_a_weight_is_a_number_of_equal_clips(codes, counts):
     rng = np.random.default_rng(0)
     y_true, y_prob = LABELS[codes], rng.dirichlet(np.ones(3), 12)

@@ -108,8 +108,7 @@ def squeezenet():
 # Values.
 
 
-@pytest.mark.parametrize("pooling", ["avg", "max"])
-@pytest.mark.parametrize("preprocessing", ["places365", "none"])
+@pytest.mark.parametrize(("pooling", "preprocessing"), [("avg", "places365"), ("max", "none")])
 def test_vgg_values(pooling, preprocessing):
     X = pictures(2, 3, 32)
     embedder = VGGPlacesEmbedder(None, pooling, preprocessing, batch_size=2, random_state=7).fit(X)
@@ -219,7 +218,7 @@ def test_rows_do_not_depend_on_each_other(squeezenet):
     np.testing.assert_array_equal(clone(squeezenet).fit(X[:1]).transform(X), whole)
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 3, 8])
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
 def test_batches_do_not_matter(squeezenet, batch_size):
     X = pictures(2, steps=5)
     features = clone(squeezenet).set_params(batch_size=batch_size).fit(X).transform(X)
@@ -385,8 +384,9 @@ def test_survives_a_cleared_session(squeezenet):
 def test_build_is_shared_between_clones(squeezenet):
     from skavsc.pretrained import open_keras
 
-    assert open_keras("squeezenet11", None, 3) is open_keras("squeezenet11", None, 3)
-    assert open_keras("squeezenet11", None, 3) is not open_keras("squeezenet11", None, 4)
+    seed = squeezenet.seed_
+    assert open_keras("squeezenet11", None, seed) is open_keras("squeezenet11", None, seed)
+    assert open_keras("squeezenet11", None, seed) is not open_keras("squeezenet11", None, seed + 1)
 
 
 def test_preprocessing_equals_the_layer():
@@ -400,9 +400,11 @@ def test_preprocessing_equals_the_layer():
         )
 
 
-def test_squeezenet_uses_its_own_preprocessing():
+def test_squeezenet_uses_its_own_preprocessing(squeezenet):
     X = pictures(1)
-    auto = ImageEmbedder("squeezenet11").fit_transform(X)
-    named = ImageEmbedder("squeezenet11", preprocessing="squeezenet-places365").fit_transform(X)
+    named = ImageEmbedder(
+        "squeezenet11", preprocessing="squeezenet-places365", random_state=0
+    ).fit_transform(X)
+    auto = squeezenet.transform(X)
     np.testing.assert_array_equal(auto, named)
     assert squeezenet11_base((None, None, 3)).count_params() == 722_496
