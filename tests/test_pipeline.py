@@ -45,11 +45,21 @@ def sound_pipeline(epochs=15):
     )
 
 
-def both_modalities():
+@pytest.fixture
+def small_embedder():
+    inputs = keras.Input((None, None, 3))
+    initial = keras.initializers.HeNormal(0)  # seeded, as some weights see nothing of a scene
+    maps = keras.layers.Conv2D(8, 3, strides=4, activation="relu", kernel_initializer=initial)(
+        inputs
+    )
+    return ImageEmbedder(keras.Model(inputs, maps))
+
+
+def both_modalities(embedder):
     picture = Pipeline(
         [
             ("frames", VideoFrameSampler(size=32, duration=1.0)),
-            ("embedding", VGGPlacesEmbedder(None, preprocessing="none")),
+            ("embedding", embedder),
         ]
     )
     return ModalityUnion([("audio", GammatoneMelTransformer(duration=1.0)), ("visual", picture)])
@@ -62,9 +72,10 @@ def small_networks(epochs=15):
     )
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_grouped_cross_validation(scenes):
     scores = cross_val_score(
-        sound_pipeline().set_params(classifier__validation_fraction=0),
+        sound_pipeline(epochs=10).set_params(classifier__validation_fraction=0),
         scenes.X,
         scenes.y,
         groups=scenes.groups,
@@ -138,20 +149,23 @@ def test_joblib_file_of_sound_pipeline_in_a_fresh_process(
 def test_joblib_file_of_framework_pipeline_in_a_fresh_process(
     scenes, probabilities_of_fresh_process
 ):
+    embedder = VGGPlacesEmbedder(None, preprocessing="none")
     framework = SECRNNClassifier(*small_networks(epochs=1), units=4, epochs=1, random_state=0)
-    pipeline = Pipeline([("features", both_modalities()), ("classifier", framework)])
+    pipeline = Pipeline([("features", both_modalities(embedder)), ("classifier", framework)])
     pipeline.fit(scenes.X, scenes.y, classifier__groups=scenes.groups)
     np.testing.assert_array_equal(
         probabilities_of_fresh_process(pipeline), pipeline.predict_proba(scenes.X)
     )
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("rule", ["mean", pytest.param(None, marks=pytest.mark.slow)])
-def test_late_fusion_predicts_clips_that_lost_a_stream(scenes, rule):
+def test_late_fusion_predicts_clips_that_lost_a_stream(scenes, small_embedder, rule):
     options = {"random_state": 0, "validation_fraction": 0}
-    audio, visual = (part.set_params(**options) for part in small_networks())
+    audio, visual = (part.set_params(**options) for part in small_networks(epochs=8))
     fusion = LateFusionClassifier([("audio", audio), ("visual", visual)], rule, cv=2)
-    pipeline = Pipeline([("features", both_modalities()), ("classifier", fusion)])
+    features = both_modalities(small_embedder)
+    pipeline = Pipeline([("features", features), ("classifier", fusion)])
     pipeline.fit(scenes.X, scenes.y, classifier__groups=scenes.groups)
     whole = pipeline.predict_proba(scenes.X)
     lost = scenes.X.copy()
@@ -163,16 +177,6 @@ def test_late_fusion_predicts_clips_that_lost_a_stream(scenes, rule):
     np.testing.assert_allclose(probabilities[5:], whole[5:], atol=1e-6)
     assert not np.allclose(probabilities[:5], whole[:5])
     assert pipeline.score(lost, scenes.y) > 0.6
-
-
-@pytest.fixture
-def small_embedder():
-    inputs = keras.Input((None, None, 3))
-    initial = keras.initializers.HeNormal(0)  # seeded, as some weights see nothing of a scene
-    maps = keras.layers.Conv2D(8, 3, strides=4, activation="relu", kernel_initializer=initial)(
-        inputs
-    )
-    return ImageEmbedder(keras.Model(inputs, maps))
 
 
 def weights_moved(embedder, trained):
@@ -208,6 +212,7 @@ def test_visual_network_is_trained_from_films_in_cross_validation(scenes, small_
         assert weights_moved(small_embedder, fitted["classifier"].embedder_)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_framework_is_trained_from_files_of_which_some_are_missing(
     scenes, small_embedder, probabilities_of_fresh_process
 ):
@@ -218,7 +223,7 @@ def test_framework_is_trained_from_files_of_which_some_are_missing(
         ]
     )
     framework = SECRNNClassifier(
-        *small_networks(),
+        *small_networks(epochs=8),
         fine_tune="all",
         embedder=small_embedder,
         fine_tune_learning_rate=0.003,

@@ -64,7 +64,10 @@ class LightVisual(VisualSceneClassifier):
 
     def _build_network(self, training_set):
         inputs = keras.Input((self.segment_frames, self.feature_shape_[-1]), name="visual")
-        x = keras.layers.Identity(name=VISUAL_TAP)(inputs)
+        x = inputs
+        if self.scale_frames:
+            x = keras.layers.LayerNormalization(center=False, scale=False)(x)
+        x = keras.layers.Identity(name=VISUAL_TAP)(x)
         x = keras.layers.GlobalAveragePooling1D()(x)
         x = keras.layers.Dropout(self.dropout)(x)
         outputs = keras.layers.Dense(

@@ -9,6 +9,7 @@ and trains a network of one layer. All else of fit, partial_fit and prediction i
 import keras
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import validate_data
 
@@ -100,9 +101,9 @@ TRAINED = {
 }
 
 SMALL = {
-    "epochs": 2,
+    "epochs": 1,
     "learning_rate": 0.3,
-    "batch_size": 64,
+    "batch_size": 256,
     "augmentation": [],
     "validation_fraction": 0,
     "random_state": 0,
@@ -120,7 +121,8 @@ def check_trained(eager):
     def run(estimator, check):
         long = check.func.__name__ in TRAINED
         if long:
-            estimator.set_params(epochs=30)
+            # The next check gets the same estimator.
+            estimator = clone(estimator).set_params(epochs=30, batch_size=64)
         with eager(not long):
             check(estimator)
 

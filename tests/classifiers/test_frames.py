@@ -34,11 +34,11 @@ def filmed(films, make_features):
 
 
 @pytest.fixture(scope="module")
-def on_frames(small_audio, small_visual, small_framework):
+def on_frames(light_framework):
     """A function that makes a small framework with an embedder."""
 
     def build(embedder=None, **options):
-        framework = small_framework(
+        framework = light_framework(
             **{"validation_fraction": 0, "epochs": 3, "batch_size": 6, **options}
         )
         # The features of random image networks would saturate the GRU.
@@ -146,9 +146,9 @@ def test_changes_of_frames_need_frames(features, small_framework):
 
 
 @pytest.fixture(scope="module")
-def tuned_visual(films, small_visual, image_network):
+def tuned_visual(films, light_visual, image_network):
     """A visual network that was trained together with its image network, alone."""
-    return small_visual(
+    return light_visual(
         embedder=ImageEmbedder(image_network()),
         fine_tune="all",
         fine_tune_learning_rate=1e-3,

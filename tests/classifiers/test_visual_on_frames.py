@@ -25,11 +25,11 @@ EPOCHS = 2
 
 
 @pytest.fixture(scope="module")
-def on_frames(small_visual, image_network):
+def on_frames(light_visual, image_network):
     """A function that makes a small visual classifier with an embedder."""
 
     def build(**options):
-        return small_visual(
+        return light_visual(
             **{
                 "embedder": ImageEmbedder(image_network()),
                 "scale_frames": True,
@@ -64,13 +64,13 @@ def pairs(first, second):
 
 
 def test_frames_are_but_another_way_in_while_the_image_network_is_frozen(
-    films, frozen, small_visual
+    films, frozen, light_visual
 ):
     frames, y = films
     embedder = clone(frozen.embedder)
     embeddings = embedder.fit_transform(frames)
     options = {**frozen.get_params(deep=False), "embedder": None}
-    by_embeddings = VisualSceneClassifier(**options).fit(embeddings, y)
+    by_embeddings = type(frozen)(**options).fit(embeddings, y)
     np.testing.assert_array_equal(
         frozen.predict_proba(frames), by_embeddings.predict_proba(embeddings)
     )
