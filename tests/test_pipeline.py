@@ -45,7 +45,7 @@ def sound_pipeline(epochs=15):
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def small_embedder():
     inputs = keras.Input((None, None, 3))
     initial = keras.initializers.HeNormal(0)  # seeded, as some weights see nothing of a scene
@@ -75,7 +75,7 @@ def small_networks(epochs=15):
 @pytest.mark.usefixtures("eagerly")
 def test_grouped_cross_validation(scenes):
     scores = cross_val_score(
-        sound_pipeline(epochs=10).set_params(classifier__validation_fraction=0),
+        sound_pipeline(epochs=6).set_params(classifier__validation_fraction=0),
         scenes.X,
         scenes.y,
         groups=scenes.groups,
@@ -119,30 +119,22 @@ def test_clone_is_unfitted(scenes):
 
 @pytest.fixture
 def probabilities_of_fresh_process(scenes, tmp_path, run_fresh):
-    """The function that gives what a model predicts of the scenes once it is a file."""
+    """The function that gives what models predict of the scenes once they are in a file."""
     code = (
         "import joblib, numpy, pandas\n"
-        f"model = joblib.load(r'{tmp_path / 'model.joblib'}')\n"
+        f"models = joblib.load(r'{tmp_path / 'models.joblib'}')\n"
         f"clips = pandas.read_csv(r'{tmp_path / 'clips.csv'}')\n"
-        f"numpy.save(r'{tmp_path / 'p.npy'}', model.predict_proba(clips))\n"
+        "predicted = [model.predict_proba(clips) for model in models]\n"
+        f"numpy.save(r'{tmp_path / 'p.npy'}', predicted)\n"
     )
 
-    def predict(model):
-        joblib.dump(model, tmp_path / "model.joblib")
+    def predict(*models):
+        joblib.dump(models, tmp_path / "models.joblib")
         scenes.X.to_csv(tmp_path / "clips.csv", index=False)
         run_fresh(code)
         return np.load(tmp_path / "p.npy")
 
     return predict
-
-
-def test_joblib_file_of_sound_pipeline_in_a_fresh_process(
-    scenes, searched, probabilities_of_fresh_process
-):
-    pipeline = searched.best_estimator_
-    np.testing.assert_array_equal(
-        probabilities_of_fresh_process(pipeline), pipeline.predict_proba(scenes.X)
-    )
 
 
 @pytest.mark.slow
@@ -154,7 +146,7 @@ def test_joblib_file_of_framework_pipeline_in_a_fresh_process(
     pipeline = Pipeline([("features", both_modalities(embedder)), ("classifier", framework)])
     pipeline.fit(scenes.X, scenes.y, classifier__groups=scenes.groups)
     np.testing.assert_array_equal(
-        probabilities_of_fresh_process(pipeline), pipeline.predict_proba(scenes.X)
+        probabilities_of_fresh_process(pipeline)[0], pipeline.predict_proba(scenes.X)
     )
 
 
@@ -212,10 +204,18 @@ def test_visual_network_is_trained_from_films_in_cross_validation(scenes, small_
         assert weights_moved(small_embedder, fitted["classifier"].embedder_)
 
 
-@pytest.mark.usefixtures("eagerly")
-def test_framework_is_trained_from_files_of_which_some_are_missing(
-    scenes, small_embedder, probabilities_of_fresh_process
-):
+@pytest.fixture(scope="module")
+def lost(scenes):
+    """The clips, of which three lack a stream."""
+    lost = scenes.X.copy()
+    lost.loc[lost.index[[0, 9]], "video"] = None
+    lost.loc[lost.index[5], "audio"] = None
+    return lost
+
+
+@pytest.fixture(scope="module")
+def framework_on_files(scenes, lost, small_embedder, eager):
+    """A pipeline from those files to labels, whose image network was trained too."""
     features = ModalityUnion(
         [
             ("audio", GammatoneMelTransformer(duration=1.0)),
@@ -234,11 +234,15 @@ def test_framework_is_trained_from_files_of_which_some_are_missing(
         validation_fraction=0,
         random_state=0,
     )
-    pipeline = Pipeline([("features", features), ("classifier", framework)])
-    lost = scenes.X.copy()
-    lost.loc[lost.index[[0, 9]], "video"] = None
-    lost.loc[lost.index[5], "audio"] = None
-    pipeline.fit(lost, scenes.y)
+    with eager():
+        return Pipeline([("features", features), ("classifier", framework)]).fit(lost, scenes.y)
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_framework_is_trained_from_files_of_which_some_are_missing(
+    scenes, lost, small_embedder, framework_on_files
+):
+    pipeline = framework_on_files
     assert weights_moved(small_embedder, pipeline["classifier"].embedder_)
     probabilities, whole = pipeline.predict_proba(lost), pipeline.predict_proba(scenes.X)
     assert pipeline.score(scenes.X, scenes.y) > 0.6
@@ -247,7 +251,15 @@ def test_framework_is_trained_from_files_of_which_some_are_missing(
     assert np.isfinite(probabilities).all()
     for row in (0, 5, 9):
         assert not np.allclose(probabilities[row], whole[row])
-    np.testing.assert_allclose(probabilities_of_fresh_process(pipeline), whole, atol=1e-6)
+
+
+def test_joblib_files_of_pipelines_in_a_fresh_process(
+    scenes, searched, framework_on_files, probabilities_of_fresh_process
+):
+    pipelines = searched.best_estimator_, framework_on_files
+    alone, both = probabilities_of_fresh_process(*pipelines)
+    np.testing.assert_array_equal(alone, pipelines[0].predict_proba(scenes.X))
+    np.testing.assert_allclose(both, pipelines[1].predict_proba(scenes.X), atol=1e-6)
 
 
 def test_missing_file_is_named_through_the_pipeline(scenes):

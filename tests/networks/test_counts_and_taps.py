@@ -81,8 +81,13 @@ def test_shapes_inside_the_audio_network():
     assert shapes == [(64, 25, 32), (64, 12, 64), (64, 12, 128)]
 
 
-def test_taps_of_fusion():
-    network = fusion_network(visual=visual_network(backbone=None))
+@pytest.fixture(scope="module")
+def network():
+    """Both networks fused late, without an image network, untrained."""
+    return fusion_network(visual=visual_network(backbone=None))
+
+
+def test_taps_of_fusion(network):
     tap = network.get_layer("early_audio_tap")
     assert tuple(tap.input.shape[1:]) == (12, 128)
     assert tuple(tap.output.shape[1:]) == (5, 128)
@@ -90,8 +95,7 @@ def test_taps_of_fusion():
     assert tuple(network.get_layer("late_scores_joined").output.shape[1:]) == (30,)
 
 
-def test_audio_tap_is_the_mean_over_bands_then_windows_of_three():
-    network = fusion_network(visual=visual_network(backbone=None))
+def test_audio_tap_is_the_mean_over_bands_then_windows_of_three(network):
     probe = keras.Model(
         network.inputs,
         [
@@ -157,14 +161,13 @@ def test_unknown_values_are_named(build, message):
         build()
 
 
-def test_untrained_late_fusion_follows_the_mean_of_the_three_scores():
-    network = fusion_network(4, visual=visual_network(4, backbone=None))
+def test_untrained_late_fusion_follows_the_mean_of_the_three_scores(network):
     probe = keras.Model(
         network.inputs, [network.get_layer("late_scores_joined").output, network.output]
     )
     rng = np.random.default_rng(0)
     joined, late = probe([rng.normal(size=(20, 64, 50, 3)), rng.normal(size=(20, 5, 512))])
-    mean = convert_to_numpy(joined).reshape(20, 3, 4).mean(axis=1)
+    mean = convert_to_numpy(joined).reshape(20, 3, 10).mean(axis=1)
     np.testing.assert_array_equal(convert_to_numpy(late).argmax(axis=1), mean.argmax(axis=1))
 
 

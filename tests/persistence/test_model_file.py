@@ -113,7 +113,14 @@ def saved(features, labels, tmp_path_factory):
     return folder
 
 
-def test_equal_in_a_fresh_process(saved):
+def test_equal_in_a_fresh_process_and_nothing_is_imported_for_a_refusal(
+    saved, good_file, remade, tmp_path
+):
+    def change(schema, description, members):
+        hostile = {"__class__": "Lambda", "__module__": "keras.layers", "__loader__": "ObjectNode"}
+        schema["content"]["estimator"] = hostile
+
+    (tmp_path / "a.skops").write_bytes(remade(good_file, change))
     program = (
         "import pathlib, sys, numpy as np, skavsc\n"
         "for path in sorted(pathlib.Path(sys.argv[1]).glob('*.skops')):\n"
@@ -121,10 +128,16 @@ def test_equal_in_a_fresh_process(saved):
         "    model = skavsc.load(path, verify=True)\n"
         "    assert np.array_equal(model.predict_proba(X), y), path\n"
         "    print(path.stem)\n"
-        "assert 'keras' not in sys.modules\n"
+        "try:\n    skavsc.load(sys.argv[2])\n"
+        "except ValueError as error:\n    assert 'Lambda' in str(error)\n"
+        "else:\n    raise SystemExit('not refused')\n"
+        "assert not {'keras', 'tensorflow', 'torch'} & set(sys.modules)\n"
     )
     run = subprocess.run(
-        [sys.executable, "-c", program, str(saved)], check=True, capture_output=True, text=True
+        [sys.executable, "-c", program, str(saved), str(tmp_path / "a.skops")],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     assert set(run.stdout.split("\n")[:-1]) == set(ESTIMATORS)
 
@@ -215,6 +228,7 @@ def test_disk_full_leaves_the_old_file(features, labels, tmp_path):
     assert os.listdir(tmp_path) == ["a.skops"]
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_leaves_a_whole_file(features, labels, tmp_path):
     path = tmp_path / "a.skops"
     program = (

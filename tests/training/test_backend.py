@@ -12,6 +12,9 @@ SETTINGS = """
     keras.config.set_floatx(floatx)
     keras.config.set_dtype_policy(policy)
     keras.config.set_image_data_format(image_format)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+        tf.config.run_functions_eagerly(True)  # quicker than a graph for two steps
     from skavsc import AudioSceneClassifier
     rng = np.random.default_rng(0)
     y = np.arange(12) % 3
