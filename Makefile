@@ -38,22 +38,22 @@ docs-quick: $(VENV)/.test  ## the same without executing the gallery
 	rm -rf docs/api docs/gallery
 	$(ONE_THREAD) SKAVSC_DOCS_GALLERY=0 $(SPHINX) docs docs/_build
 
-# Linters and documentation use a core each: beside each other.
+# JAX uses one core, and linters and documentation one after the other the other.
 test: $(VENV)/.test  ## linters and all tests but the slow ones
-	$(MAKE) --no-print-directory --jobs 2 --output-sync lint docs-quick test-jax
+	$(MAKE) --no-print-directory --jobs 2 --output-sync test-jax docs-quick lint
 	$(ONE_THREAD) $(BIN)/pytest --quiet -n 2 --dist worksteal -m "not slow"
 
 # What the backend can break, in a minute; `make test-backend` repeats more.
 ON_JAX := tests/networks/test_layers.py tests/training $(addprefix tests/classifiers/test_,leaks.py scene_classifiers.py training_loop.py)
 BY_BACKEND := gain or gradient or go_with_the or (visual and learns) or interruption or validation_stops \
 	or weights_of_clips or threads or half_a_cosine or clean_statistics
-# JAX compiles equal networks once, for both processes.
-JAX_CACHE := JAX_COMPILATION_CACHE_DIR=$(abspath $(VENV)/jax) JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
+# JAX compiles equal networks once, and quickly rather than well: most of its time is compilation.
+JAX_QUICK := JAX_DISABLE_MOST_OPTIMIZATIONS=1 JAX_COMPILATION_CACHE_DIR=$(abspath $(VENV)/jax) JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
 	JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1
 
 test-jax: $(VENV)/.test  ## layers and training once more, on JAX
 	rm -rf $(VENV)/jax
-	$(ONE_THREAD) $(JAX_CACHE) KERAS_BACKEND=jax $(BIN)/pytest --quiet -n 2 --dist worksteal -m "not slow" $(ON_JAX) -k "$(BY_BACKEND)"
+	$(ONE_THREAD) $(JAX_QUICK) KERAS_BACKEND=jax $(BIN)/pytest --quiet -m "not slow" $(ON_JAX) -k "$(BY_BACKEND)"
 
 BACKEND ?= jax
 
