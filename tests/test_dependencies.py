@@ -1,6 +1,7 @@
 """Every dependency that pyproject.toml declares is used, and every one that is used is declared."""
 
 import ast
+import functools
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
@@ -39,6 +40,7 @@ OPTIONAL = {
 }
 
 
+@functools.cache
 def imported():
     """The modules that the package imports, each with the distributions that may hold it."""
     by_module = packages_distributions()

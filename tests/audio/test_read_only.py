@@ -59,7 +59,6 @@ def test_features_are_computed_with_one_warning(tmp_path):
 
 
 def test_nothing_is_warned_of_where_numba_has_a_folder(tmp_path):
-    code = "from skavsc import GammatoneMelTransformer"
-    done = run_read_only(code, NUMBA_CACHE_DIR=str(tmp_path))
+    done = run_read_only("import skavsc.audio._kernels", NUMBA_CACHE_DIR=str(tmp_path))
     assert done.returncode == 0
     assert not done.stderr

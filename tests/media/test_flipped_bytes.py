@@ -93,7 +93,7 @@ def damaged(content, number, rng):
     return content
 
 
-@pytest.mark.parametrize("n_files", [120, pytest.param(3000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_files", [64, pytest.param(3000, marks=pytest.mark.slow)])
 def test_flipped_bytes(tmp_path, sources, n_files):
     rng = np.random.default_rng(n_files)
     paths = []
@@ -116,5 +116,5 @@ def test_flipped_bytes(tmp_path, sources, n_files):
     for kind in ("sound", "picture"):
         lengths = [int(n_frames) for _, its_kind, n_frames in outcomes if its_kind == kind]
         # Both happen often: damage that is noticed, and damage that is survived.
-        assert lengths.count(0) > 10
-        assert len(lengths) - lengths.count(0) > 10
+        assert lengths.count(0) > 5
+        assert len(lengths) - lengths.count(0) > 5

@@ -389,6 +389,7 @@ print(read, failed)
 """
 
 
+@pytest.mark.slow
 def test_flipped_bytes_neither_crash_nor_hang(tmp_path):
     path = write_clip(tmp_path / "good.mp4", textured(60), fps=30)
     done = subprocess.run(

@@ -288,6 +288,7 @@ def test_parameters_must_be_positive(wav_path, name, value):
         read_sound(wav_path, **{name: value})
 
 
+@pytest.mark.slow
 def test_flipped_bytes_never_crash_hang_or_give_garbage_lengths(tmp_path, make_tones, make_frames):
     sound = make_tones(0.5)
     sources = [write_clip(tmp_path / "0.mp4", make_frames(0.5), 25, sound=sound)]

@@ -1,5 +1,6 @@
 """Embeddings: values, missing clips and frames, caches, pickles, and scikit-learn's contract."""
 
+import functools
 import pickle
 from pathlib import Path
 
@@ -108,13 +109,26 @@ def squeezenet():
 # Values.
 
 
+@pytest.fixture(scope="module")
+def vgg():
+    """The function ``vgg(seed)``: the network with weights of a seed."""
+
+    @functools.cache
+    def draw(seed):
+        network = vgg16_base((32, 32, 3))
+        draw_weights(network, seed)
+        return network
+
+    return draw
+
+
 @pytest.mark.parametrize(("pooling", "preprocessing"), [("avg", "places365"), ("max", "none")])
-def test_vgg_values(pooling, preprocessing):
+def test_vgg_values(vgg, pooling, preprocessing):
     X = pictures(2, 3, 32)
     embedder = VGGPlacesEmbedder(None, pooling, preprocessing, batch_size=2, random_state=7).fit(X)
-    network = vgg16_base((32, 32, 3))
-    draw_weights(network, embedder.seed_)
-    maps = np.asarray(network(ImagePreprocessing(preprocessing)(X.reshape(6, 32, 32, 3))))
+    maps = np.asarray(
+        vgg(embedder.seed_)(ImagePreprocessing(preprocessing)(X.reshape(6, 32, 32, 3)))
+    )
     expected = {"avg": np.mean, "max": np.max}[pooling](maps, axis=(1, 2)).reshape(2, 3, 512)
     features = embedder.transform(X)
     assert features.dtype == np.float32
