@@ -147,30 +147,6 @@ def test_threads_give_the_same_weights(features, light_visual):
                 np.testing.assert_array_equal(one, other)
 
 
-def test_joblib_pickles_give_equal_probabilities_in_a_fresh_process(
-    fitted, new_clips, tmp_path, run_fresh
-):
-    X, _, _ = new_clips
-    # The framework brings a network of each kind.
-    framework = fitted["both"]
-    joblib.dump(framework, tmp_path / "framework.joblib")
-    np.save(tmp_path / "X.npy", X)
-    code = (
-        "import joblib, numpy, warnings\n"
-        "warnings.simplefilter('error', UserWarning)\n"
-        f"both = joblib.load(r'{tmp_path / 'framework.joblib'}')\n"
-        f"X = numpy.load(r'{tmp_path / 'X.npy'}')\n"
-        "models = {'audio': both.audio_, 'visual': both.visual_, 'both': both}\n"
-        "p = {name: model.predict_proba(X) for name, model in models.items()}\n"
-        f"numpy.savez(r'{tmp_path / 'p.npz'}', **p)\n"
-    )
-    run_fresh(code)
-    with np.load(tmp_path / "p.npz") as there:
-        models = {"audio": framework.audio_, "visual": framework.visual_, "both": framework}
-        for name, model in models.items():
-            np.testing.assert_array_equal(there[name], model.predict_proba(X))
-
-
 def test_clone_is_unfitted_and_equal_in_parameters(build):
     copy = clone(build(label_smoothing=0.1))
     assert repr(copy) == repr(build(label_smoothing=0.1))

@@ -133,20 +133,3 @@ def test_block_follows_its_formula():
     by_position = sigmoid(y @ position[0, 0])
     expected = y * by_channel[:, None, None, :] + y * by_position + shortcut
     np.testing.assert_allclose(convert_to_numpy(block(x)), expected, rtol=1e-4, atol=1e-4)
-
-
-def test_saved_network_loads_in_a_fresh_process(tmp_path, run_fresh):
-    network = audio_network(3, filters=(4, 4, 4))
-    network.save(tmp_path / "audio.keras")
-    block = np.random.default_rng(0).normal(size=(2, 64, 50, 3)).astype("float32")
-    np.save(tmp_path / "block.npy", block)
-    code = (
-        "import keras, numpy, skavsc.networks._layers\n"
-        f"network = keras.saving.load_model(r'{tmp_path / 'audio.keras'}')\n"
-        f"block = numpy.load(r'{tmp_path / 'block.npy'}')\n"
-        f"numpy.save(r'{tmp_path / 'scores.npy'}', keras.ops.convert_to_numpy(network(block)))\n"
-    )
-    run_fresh(code)
-    np.testing.assert_allclose(
-        np.load(tmp_path / "scores.npy"), convert_to_numpy(network(block)), rtol=1e-6
-    )

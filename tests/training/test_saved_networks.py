@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 
 import skavsc
@@ -15,7 +16,10 @@ from skavsc.training import compile_for_training
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A network with all of the package's layers and initializers, and with its optimizer."""
+    """A network with all of the package's layers and initializers, and with its optimizer.
+
+    And, in the same folder, what goes in and what comes out.
+    """
     framework = fusion_network(
         2,
         audio=audio_network(2, input_shape=(8, 50, 1), filters=(2, 2, 2)),
@@ -25,9 +29,14 @@ def saved(tmp_path_factory):
     pictures = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(3, 3)])
     network = with_backbone(framework, pictures, image_size=8, preprocessing="places365")
     compile_for_training(network, 0.01, keras.losses.CategoricalCrossentropy())
-    path = tmp_path_factory.mktemp("saved") / "network.keras"
-    network.save(path)
-    return path
+    folder = tmp_path_factory.mktemp("saved")
+    network.save(folder / "network.keras")
+    rng = np.random.default_rng(0)
+    shapes = [(2, *given.shape[1:]) for given in network.inputs]
+    inputs = [rng.uniform(0, 255, shape).astype("float32") for shape in shapes]
+    scores = keras.ops.convert_to_numpy(network(inputs))
+    np.savez(folder / "known.npz", *inputs, scores=scores)
+    return folder
 
 
 @pytest.mark.parametrize(
@@ -42,9 +51,13 @@ def saved(tmp_path_factory):
 )
 def test_loads_in_a_fresh_process(saved, first):
     code = (
-        f"{first}\nimport keras\n"
-        f"network = keras.saving.load_model(r'{saved}')\n"
+        f"{first}\nimport keras, numpy\n"
+        f"network = keras.saving.load_model(r'{saved / 'network.keras'}')\n"
         "assert type(network.optimizer).__module__.startswith('skavsc')\n"
+        f"known = numpy.load(r'{saved / 'known.npz'}')\n"
+        "scores = network([known['arr_0'], known['arr_1']])\n"
+        "scores = keras.ops.convert_to_numpy(scores)\n"
+        "numpy.testing.assert_allclose(scores, known['scores'], rtol=1e-6)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
