@@ -70,16 +70,16 @@ def onnx_model(
     (result,) = write_network(graph, network, inputs)
     graph.nodes.append(helper.make_node("Identity", [graph.last(result)], [output]))
 
-    def described(name: str, tensor: Any) -> Any:
+    def described(tensor: Any) -> Any:
         shape = ["n", *tensor.shape[1:]]
         kind = helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype))
-        return helper.make_tensor_value_info(name, kind, shape)
+        return helper.make_tensor_value_info(tensor.name, kind, shape)
 
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
             network.name,
-            [described(given.name, given) for given in network.inputs],
+            [described(given) for given in network.inputs],
             [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["n", *_rest(network)])],
             graph.arrays,
         ),

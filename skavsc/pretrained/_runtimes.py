@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from skavsc.exceptions import ModelError
 from skavsc.pretrained._download import cache_folder
-from skavsc.pretrained._graph import onnx_graph
 from skavsc.pretrained._precision import choose_precision, lower_precision
 
 Batch = NDArray[np.float32]
@@ -112,16 +111,18 @@ def check_runtime(runtime: str) -> None:
         )
 
 
-def _compile_keras(network: Any, pooling: str | None, precision: str) -> Compiled:
+def _pooled(network: Any, pooling: str | None) -> Any:
     import keras
 
-    if precision == "bfloat16":
-        network = _lowered_copy(network)
     output = network.outputs[0]
     if pooling is not None:
         kind = {"avg": "GlobalAveragePooling2D", "max": "GlobalMaxPooling2D"}[pooling]
         output = getattr(keras.layers, kind)(data_format="channels_last")(output)
-    model = keras.Model(network.inputs, output)
+    return keras.Model(network.inputs, output, name=network.name)
+
+
+def _compile_keras(network: Any, pooling: str | None, precision: str) -> Compiled:
+    model = _pooled(_lowered_copy(network) if precision == "bfloat16" else network, pooling)
     # predict() makes a data pipeline a call, some of which is never freed.
     return lambda images: np.asarray(model.predict_on_batch(images))
 
@@ -142,19 +143,25 @@ def _lowered_copy(network: Any) -> Any:
     return copy
 
 
-def _compile_onnxruntime(graph: bytes) -> Compiled:
+def _onnx_graph(network: Any, pooling: str | None) -> bytes:
+    from skavsc.networks import onnx_model
+
+    try:
+        return onnx_model(_pooled(network, pooling), output="features")
+    except ValueError as error:
+        raise ModelError(f"{error}; use runtime='keras'") from error
+
+
+def _compile_onnxruntime(network: Any, pooling: str | None) -> Compiled:
     import onnxruntime
 
+    graph = _onnx_graph(network, pooling)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = joblib.cpu_count()
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-    def run(images: Batch) -> Batch:
-        channels_first = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-        return session.run(["features"], {"images": channels_first})[0]
-
-    return run
+    name = session.get_inputs()[0].name
+    return lambda images: session.run(["features"], {name: images})[0]
 
 
 def _mnn_file(graph: bytes, name: str) -> Path:
@@ -203,7 +210,7 @@ def _talk_on_stderr() -> Iterator[None]:
         os.close(kept)
 
 
-def _mnn_module(path: Path, pooling: str | None) -> Any:
+def _mnn_module(path: Path, name: str, pooling: str | None) -> Any:
     import MNN
 
     how = {"precision": "high", "backend": 0, "numThread": joblib.cpu_count()}
@@ -212,21 +219,27 @@ def _mnn_module(path: Path, pooling: str | None) -> Any:
     # positions bear them (3e-5 of the largest value); a maximum does not (2e-4).
     manager.set_hint(_MNN_TILES, 3 if pooling == "avg" else 1)
     return MNN.nn.load_module_from_file(
-        str(path), ["images"], ["features"], runtime_manager=manager, shape_mutable=False
+        str(path), [name], ["features"], runtime_manager=manager, shape_mutable=False
     )
 
 
-def _compile_mnn(path: Path, shape: tuple[int, ...], pooling: str | None) -> Compiled:
+def _compile_mnn(
+    network: Any, digest: str, pooling: str | None, shape: tuple[int, ...]
+) -> Compiled:
+    graph = _onnx_graph(network, pooling)
+    path = _mnn_file(graph, f"{network.name}-{digest}-{pooling}-{'x'.join(map(str, shape))}")
     with _talk_on_stderr():
         import MNN
 
-        module = _mnn_module(path, pooling)
+        module = _mnn_module(path, network.inputs[0].name, pooling)
     lock = threading.Lock()
 
     def run(images: Batch) -> Batch:
-        channels_first = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
         with lock:  # an MNN module has one set of buffers
-            placed = MNN.expr.const(channels_first, list(shape), MNN.expr.NCHW, MNN.expr.float)
+            # NCHW means that the axes are those of the graph, whatever they are.
+            placed = MNN.expr.const(
+                np.ascontiguousarray(images), list(shape), MNN.expr.NCHW, MNN.expr.float
+            )
             return np.array(module.forward([placed])[0].read())
 
     return run
@@ -267,12 +280,10 @@ def compile_for_runtime(
     """
     if runtime == "keras":
         return _compile_keras(network, pooling, precision)
-    graph = onnx_graph(network, pooling, batch_size, image_size)
     if runtime == "onnxruntime":
-        return _compile_onnxruntime(graph)
-    height, width = image_size
-    name = f"{network.name}-{digest}-{pooling}-{batch_size}x{height}x{width}"
-    return _compile_mnn(_mnn_file(graph, name), (batch_size, 3, height, width), pooling)
+        return _compile_onnxruntime(network, pooling)
+    shape = (batch_size, *image_size, network.input_shape[-1])
+    return _compile_mnn(network, digest, pooling, shape)
 
 
 def fastest(candidates: dict[Key, Compiled], shape: tuple[int, ...]) -> Key:
