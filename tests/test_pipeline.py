@@ -94,7 +94,7 @@ def searched(scenes, eager):
         {"classifier__learning_rate": [rate], "features__filterbank": [filterbank]}
         for rate, filterbank in [(1e-3, "mel"), (0.02, "gammatone")]
     ]
-    search = GridSearchCV(sound_pipeline(epochs=2), candidates, cv=[fold], error_score="raise")
+    search = GridSearchCV(sound_pipeline(epochs=1), candidates, cv=[fold], error_score="raise")
     with eager():
         return search.fit(scenes.X, scenes.y, groups=scenes.groups)
 
@@ -226,12 +226,12 @@ def framework_on_files(scenes, lost, small_embedder, eager):
         ]
     )
     framework = SECRNNClassifier(
-        *small_networks(epochs=8),
+        *small_networks(epochs=6),
         fine_tune="all",
         embedder=small_embedder,
         fine_tune_learning_rate=0.003,
         units=4,
-        epochs=4,
+        epochs=3,
         learning_rate=0.01,
         modality_dropout=0.3,
         validation_fraction=0,

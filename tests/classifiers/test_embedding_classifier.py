@@ -71,6 +71,7 @@ def test_files_and_pickles_predict_the_same(fitted, tmp_path):
         np.testing.assert_array_equal(copy.predict_proba(X), expected)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_the_published_gru_learns_from_waveforms(ramp_model):
     rng = np.random.default_rng(0)
     y = np.arange(12) % 2

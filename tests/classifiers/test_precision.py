@@ -46,6 +46,7 @@ def test_not_the_same_arithmetic_and_not_far_from_it(trained):
     assert abs(first - other) < 0.05
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_what_is_trained_is_in_float32(trained, new_clips):
     lower = trained["bfloat16"]
     network = lower.keras_classifier_.model_

@@ -43,7 +43,7 @@ def _two(final_estimator=None, **options):
     return LateFusionClassifier(
         [("audio", LogisticRegression()), ("visual", LogisticRegression(C=0.1))],
         final_estimator,
-        cv=3,
+        cv=2,
         **options,
     )
 

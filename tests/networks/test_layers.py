@@ -98,6 +98,7 @@ def test_elu_and_recalibration_are_those_of_keras(dtype):
         np.testing.assert_allclose(value, reference, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_constant_block_gives_no_nan_in_the_gradient():
     network = audio_network(2, filters=(4, 4, 4))
     network.compile("sgd", "categorical_crossentropy")
