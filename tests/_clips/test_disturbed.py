@@ -225,7 +225,7 @@ FITTING = """
     if way == "folds":
         cross_validate_scenes(Slow(), X, y, cv=4, n_jobs=2)
     else:
-        LateFusionClassifier([("audio", Slow()), ("visual", Slow())], n_jobs=2).fit(X, y)
+        LateFusionClassifier([("audio", Slow()), ("visual", Slow())], cv=2, n_jobs=2).fit(X, y)
 """
 
 
