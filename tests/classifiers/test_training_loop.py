@@ -45,9 +45,9 @@ def test_how_many_steps_at_once_changes_nothing(features, light_visual, monkeypa
     learnt = []
     for most in (1, 32):
         monkeypatch.setattr(_trainer, "MOST_STEPS_AT_ONCE", most)
-        classifier = light_visual(epochs=3, batch_size=4).fit(X, y, groups=groups)
+        classifier = light_visual(epochs=2, batch_size=4).fit(X, y, groups=groups)
         # On with another number of steps, and so of those at once.
-        classifier.partial_fit(X[:9], y[:9])
+        classifier.set_params(warm_start=True, validation_fraction=0).fit(X[:9], y[:9])
         learnt.append((classifier.predict_proba(X), classifier.history_))
     np.testing.assert_array_equal(learnt[0][0], learnt[1][0])
     assert learnt[0][1] == learnt[1][1]

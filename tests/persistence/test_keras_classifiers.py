@@ -70,11 +70,10 @@ def test_training_goes_on(audio):
     assert len(loaded.history_["loss"]) == 2
 
 
-def test_visual_classifier(tmp_path, eager):
+@pytest.mark.usefixtures("eagerly")
+def test_visual_classifier(tmp_path):
     X = visual_features()
-    model = skavsc.VisualSceneClassifier(epochs=1, random_state=0)
-    with eager():
-        model.fit(X, LABELS)
+    model = skavsc.VisualSceneClassifier(epochs=1, random_state=0).fit(X, LABELS)
     # scikeras has Keras call the class of the network by another name from then on.
     copy.deepcopy(model.keras_classifier_.model_)
     skavsc.save(model, tmp_path / "a.skops", sample=X[:1])
