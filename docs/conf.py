@@ -1,5 +1,6 @@
 """Configuration of the documentation."""
 
+import gc
 import os
 import shutil
 import sys
@@ -8,6 +9,11 @@ from pathlib import Path
 from numpydoc.xref import DEFAULT_LINKS
 
 import skavsc
+
+GALLERY = os.environ.get("SKAVSC_DOCS_GALLERY", "1") == "1"
+if not GALLERY:
+    # Pages are trees, which a collector of garbage passes over again and again to free little.
+    gc.disable()
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_extensions"))
@@ -106,7 +112,7 @@ sphinx_gallery_conf = {
     # Its page needs scripts from the network.
     "write_computation_times": False,
     "min_reported_time": 1e9,
-    "plot_gallery": os.environ.get("SKAVSC_DOCS_GALLERY", "1") == "1",
+    "plot_gallery": GALLERY,
 }
 suppress_warnings = ["config.cache"]
 
