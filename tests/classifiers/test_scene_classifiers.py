@@ -243,6 +243,8 @@ def test_partial_fit_and_warm_start_go_on(features, light_framework):
     framework.set_params(warm_start=True, epochs=2).fit(X, y)
     for part, n_more in zip(parts, (1, 1, 2), strict=True):
         assert len(part.history_["loss"]) == 1 + 1 + n_more
+    # The framework goes on with what its parts have become.
+    np.testing.assert_array_equal(*first_kernels(framework))
 
 
 @pytest.mark.usefixtures("eagerly")
