@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 # Two test processes on two cores, and small matrices: more threads would only wait for each other.
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3
 
+# Processes that the tests start would compile the package anew, each of them.
+unexport PYTHONDONTWRITEBYTECODE
+
 SPHINX := $(BIN)/sphinx-build --quiet --fail-on-warning --builder html
 
 .PHONY: demo docs docs-quick test test-jax test-backend test-slow test-floors test-newest lint clean
