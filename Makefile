@@ -2,7 +2,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Two test processes on two cores, and small matrices: more threads would only wait for each other.
+# Three test processes on two cores, as some wait for others that they started, and small matrices: more threads would only
+# wait for each other.
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3
 
 # Processes that the tests start would compile the package anew, each of them.
@@ -44,7 +45,7 @@ docs-quick: $(VENV)/.test  ## the same without executing the gallery
 # JAX uses one core, and linters and documentation one after the other the other.
 test: $(VENV)/.test  ## linters and all tests but the slow ones
 	$(MAKE) --no-print-directory --jobs 2 --output-sync test-jax docs-quick lint
-	$(ONE_THREAD) $(BIN)/pytest --quiet -n 2 --dist worksteal -m "not slow"
+	$(ONE_THREAD) $(BIN)/pytest --quiet -n 3 --dist worksteal -m "not slow"
 
 # What the backend can break, in a minute; `make test-backend` repeats more.
 ON_JAX := tests/networks/test_layers.py tests/training $(addprefix tests/classifiers/test_,leaks.py scene_classifiers.py training_loop.py)
