@@ -76,7 +76,7 @@ def _run(
     if os.getpid() == caller:
         return function(*args, **kwargs), None, []
     parent = multiprocessing.parent_process()
-    if parent is not None and parent.pid == caller:
+    if parent is not None and parent.pid == caller and not _is_of_fork_server():
         _exit_with_parent(caller)
     with warnings.catch_warnings(record=True) as caught:
         try:
@@ -94,6 +94,12 @@ def _run(
         else:
             warnings.showwarning(found.message, found.category, found.filename, found.lineno)
     return result, None, given
+
+
+def _is_of_fork_server() -> bool:
+    """Return whether a server has forked this process, which is not the child of who asked."""
+    kind = getattr(multiprocessing.context, "ForkServerProcess", ())  # not there on Windows
+    return isinstance(multiprocessing.current_process(), kind)
 
 
 @functools.cache

@@ -1,5 +1,6 @@
 """Worker processes: their warnings reach whoever asked for the work, and they end with it."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -147,3 +148,25 @@ def test_a_worker_that_starts_after_its_parent_was_killed_ends(tmp_path):
     subprocess.run([sys.executable, "-c", code, began, ended], stdout=subprocess.PIPE, check=True)
     assert began.exists()
     assert not ended.exists()
+
+
+FORK_SERVER = """
+    import joblib
+    from skavsc._parallel import Parallel, delayed
+
+    with joblib.parallel_config("multiprocessing", n_jobs=2):
+        print(Parallel()(delayed(abs)(number) for number in range(-4, 0)))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no fork server")
+def test_workers_of_a_fork_server_work():
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(FORK_SERVER)],
+        env=os.environ | {"JOBLIB_START_METHOD": "forkserver"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == "[4, 3, 2, 1]\n"
