@@ -4,6 +4,7 @@ import json
 
 import keras
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from sklearn.pipeline import make_pipeline
@@ -118,6 +119,7 @@ def test_equal_to_keras(kind):
     network = drawn(NETWORKS[kind]())
     graph = skavsc.to_onnx(network)
     check_graph(graph)
+    onnx.checker.check_model(onnx.load_from_string(graph), full_check=True)
     for n in (1, 3):
         check_equal(network, graph, examples(network, n))
 
