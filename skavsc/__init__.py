@@ -5,11 +5,20 @@ Rows are clips: every estimator takes a table with one row per clip and the colu
 librosa are loaded by the first call that needs them.
 """
 
+from typing import Any
+
 import lazy_loader as _lazy
 
 from skavsc import _keras_objects
+from skavsc._startup import importing as _importing
 
 __version__ = "0.1.0.dev0"
 
-__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
+_attribute, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> Any:
+    return _importing(lambda: _attribute(name))
+
+
 _keras_objects.register_with_keras()

@@ -1,5 +1,5 @@
 """The ``skavsc`` command: a thin layer over the public functions."""
 
-from skavsc.cli._main import main
+from skavsc.cli._main import main, program
 
-__all__ = ["main"]
+__all__ = ["main", "program"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib.abc
 import importlib.util
 import os
@@ -17,6 +18,7 @@ from types import ModuleType
 import click
 
 import skavsc
+from skavsc._startup import importing
 
 # Where a command is defined. Modules are imported when their command runs, so that `skavsc --help`
 # answers at once.
@@ -44,7 +46,7 @@ class _LazyGroup(click.Group):
             return None
         from importlib import import_module
 
-        module = import_module(f"skavsc.cli.{_COMMANDS[cmd_name][0]}")
+        module = importing(lambda: import_module(f"skavsc.cli.{_COMMANDS[cmd_name][0]}"))
         command: click.Command = getattr(module, cmd_name)
         return command
 
@@ -107,6 +109,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             click.echo(note, err=True)
         return 1
     return 0
+
+
+def program() -> int:
+    """Run the command in a process of its own, and let that end at once.
+
+    Returns
+    -------
+    int
+        The exit status, as of ``main``.
+    """
+    status = main()
+    # Python would look for garbage among a million objects of packages, for half a second, in
+    # memory that the system takes back anyway.
+    gc.freeze()
+    return status
 
 
 # Since version 2.17 TensorFlow writes some lines on the error stream when it is imported, whatever

@@ -13,6 +13,7 @@ import joblib
 import numpy as np
 import skops.io
 
+from skavsc._startup import importing
 from skavsc.exceptions import ModelFileError, ModelVersionWarning
 from skavsc.persistence._archive import Archive, build, read_file, write_atomically
 from skavsc.persistence._card import check_description, describe, versions
@@ -244,7 +245,7 @@ def _restore(archive: Archive, trusted: list[str | type]) -> dict[str, Any]:
     types = check_types(archive, trusted)
     check_trees(archive)
     try:
-        content = skops.io.loads(archive.data, trusted=types)
+        content = importing(lambda: skops.io.loads(archive.data, trusted=types))
         if not isinstance(content, dict) or set(content) != {"estimator", "self_test"}:
             raise ModelFileError("it holds no estimator")
         check_shapes(content)

@@ -104,6 +104,18 @@ def test_whoever_reads_the_output_may_stop(folder):
     assert run.stderr == "0\n"
 
 
+def test_the_program_ends_without_a_look_for_garbage(run_fresh):
+    run_fresh(
+        "import gc, sys\n"
+        "from skavsc.cli import program\n"
+        "sys.argv = ['skavsc', '--version']\n"
+        "assert program() == 0\n"
+        "assert gc.get_freeze_count() > 1000\n"
+        "sys.argv = ['skavsc', 'dance']\n"
+        "assert program() == 2\n"
+    )
+
+
 def test_completion_of_the_shell(monkeypatch, capsys):
     monkeypatch.setenv("_SKAVSC_COMPLETE", "bash_complete")
     monkeypatch.setenv("COMP_CWORD", "1")
