@@ -126,8 +126,9 @@ def decode_frames(
 
 def to_rgb(frame: Any, size: tuple[int, int] | None, interpolation: str) -> Image:
     """Convert a decoded frame to an RGB array, upright and resized."""
-    # This conversion and its order (to BGR, turn, resize) give OpenCV's pixels exactly.
-    image = frame.to_ndarray(format="bgr24", interpolation="BICUBIC")
+    # This conversion and its order (to BGR, turn, resize) give OpenCV's pixels exactly. Decoders use
+    # the other cores meanwhile.
+    image = frame.to_ndarray(format="bgr24", interpolation="BICUBIC", threads=1)
     image = orient(image, display_matrix(frame))
     return cv2.cvtColor(resize_image(image, size, interpolation), cv2.COLOR_BGR2RGB)
 
@@ -238,9 +239,9 @@ def checked_reading(
 
 def n_decoders() -> int:
     """Return how many frames are decoded side by side."""
-    # Only about one in four frames of usual streams takes long, so that fewer threads would
-    # leave cores idle.
-    return min(4 * joblib.cpu_count(), 16)
+    # Only about one in four frames of usual streams takes long, and frames wait for those that they
+    # are predicted from, so that fewer threads would leave cores idle.
+    return min(8 * joblib.cpu_count(), 16)
 
 
 def read_frames(
