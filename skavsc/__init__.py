@@ -5,8 +5,6 @@ Rows are clips: every estimator takes a table with one row per clip and the colu
 librosa are loaded by the first call that needs them.
 """
 
-from typing import Any
-
 import lazy_loader as _lazy
 
 from skavsc import _keras_objects
@@ -17,7 +15,7 @@ __version__ = "0.1.0.dev0"
 _attribute, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     return _importing(lambda: _attribute(name))
 
 
