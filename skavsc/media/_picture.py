@@ -126,8 +126,8 @@ def decode_frames(
 
 def to_rgb(frame: Any, size: tuple[int, int] | None, interpolation: str) -> Image:
     """Convert a decoded frame to an RGB array, upright and resized."""
-    # This conversion and its order (to BGR, turn, resize) give OpenCV's pixels exactly. Decoders use
-    # the other cores meanwhile.
+    # This conversion and its order (to BGR, turn, resize) give OpenCV's pixels exactly. Meanwhile
+    # decoders use the other cores.
     image = frame.to_ndarray(format="bgr24", interpolation="BICUBIC", threads=1)
     image = orient(image, display_matrix(frame))
     return cv2.cvtColor(resize_image(image, size, interpolation), cv2.COLOR_BGR2RGB)
