@@ -64,7 +64,9 @@ def test_complexity_of_a_model(folder, model, capsys):
 
 
 @pytest.mark.slow
-def test_published_complexity_without_greetings_of_tensorflow():
+def test_published_complexity_without_greetings_of_tensorflow(monkeypatch):
+    # JAX sets it where it is imported, as it is by other tests of the same process.
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
     code = "import sys; from skavsc.cli import main; sys.exit(main(sys.argv[1:]))"
     words = ["complexity", "--recipe", "published"]
     run = subprocess.run(

@@ -134,10 +134,13 @@ def test_sound(tmp_path, suffix, codec, channels, rates):
             expected = np.frombuffer(raw, "<f4").reshape(-1, n_channels).T
             kind = f"{path.name}, {codec}, {n_channels} channels, {rate} Hz"
             assert (found, len(waveform)) == (rate, n_channels), kind
-            samples = abs(waveform.shape[1] - expected.shape[1])
+            # From FFmpeg 9 on, what an encoder has filled its last block up with is dropped; the
+            # command may have another version.
+            lengths = expected.shape[1], round(SECONDS * rate)
+            samples = min(abs(waveform.shape[1] - length) for length in lengths)
             moved = np.abs(onsets(waveform, rate) - onsets(expected, rate)).max()
             worst = [max(worst[0], samples), max(worst[1], moved)]
-            assert samples <= 1, f"{kind}: {waveform.shape[1]}, not {expected.shape[1]} samples"
+            assert samples <= 1, f"{kind}: {waveform.shape[1]}, not {lengths} samples"
             assert moved <= 1e-3, kind
             n_files += 1
     row = f"{n_files:3} files, {worst[0]} samples, {1e3 * worst[1]:.2f} ms"
