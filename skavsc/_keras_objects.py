@@ -15,6 +15,8 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+from skavsc._startup import importing
+
 # Modules with registered objects. They import nothing but Keras at their top, so that they can be
 # loaded while other modules of the package wait for Keras.
 MODULES = (
@@ -41,7 +43,7 @@ class _OnImportOfKeras(MetaPathFinder):
         load = spec.loader.exec_module
 
         def load_and_register(module: ModuleType) -> None:
-            load(module)
+            importing(lambda: load(module))
             _register()
 
         spec.loader.exec_module = load_and_register  # type: ignore[method-assign]

@@ -2,6 +2,7 @@
 
 import gc
 import resource
+import subprocess
 import sys
 import types
 
@@ -20,6 +21,18 @@ skavsc.load
 assert len(sys.modules) > n_modules + 300
 assert not passes, len(passes)
 assert gc.isenabled()
+"""
+
+
+# Without the fixture's process, which has Keras already.
+IMPORT_OF_KERAS = """
+import gc
+import skavsc
+waits = []
+gc.callbacks.append(lambda phase, info: waits.append(info["generation"]))
+import keras
+assert 2 not in waits, waits.count(2)
+assert keras.saving.get_registered_name(skavsc.networks.Recalibration).startswith("skavsc>")
 """
 
 
@@ -53,6 +66,10 @@ def is_in(generation, item):
 
 def test_the_first_use_of_a_name_collects_no_garbage(run_fresh):
     run_fresh(FIRST_USE)
+
+
+def test_the_import_of_keras_looks_for_no_old_garbage():
+    subprocess.run([sys.executable, "-c", IMPORT_OF_KERAS], check=True)
 
 
 def test_collection_waits(collecting):
