@@ -85,14 +85,14 @@ def large_file(folder: Path, megabytes: int, turns: int) -> None:
     print(f"loaded in {statistics.median(seconds):.2f} s (median; slowest {max(seconds):.2f} s)")
 
 
-def run(program: list[str], package: Path | None = None) -> list[float]:
+def run(program: list[str], checkout: Path | None = None) -> list[float]:
     """Return the numbers that a program in a new process prints, and when the process ended.
 
-    A program of the versions before runs in their checkout, whose package goes before this one.
+    The package is that of another checkout if one is given.
     """
     environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3")
-    if package is not None:
-        environment["PYTHONPATH"] = str(package)
+    if checkout is not None:
+        environment["PYTHONPATH"] = str(checkout)
     begin = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", *program],
@@ -138,7 +138,7 @@ def one_answer(folder: Path, turns: int, before: Path | None) -> None:
             f"{name:>13}: {size}loaded after {loaded:.2f} s, answer after {answered:.2f} s, "
             f"{processor:.2f} s of processor, process ended after {ended:.2f} s"
         )
-    for name in files.keys() - {"onnxruntime"}:
+    for name in [name for name in files if name != "onnxruntime"]:
         answered, processor = medians[name] / medians["onnxruntime"]
         print(
             f"onnxruntime {answered:.1f} times sooner than {name}, {processor:.1f} times less "

@@ -42,6 +42,6 @@ def importing(call: Callable[[], _Result]) -> _Result:
 
 # CPython keeps the frames of Python functions in pieces of 16 KiB. Where calls cross the end of a
 # piece, each call asks the system for the next one and each return gives it back, and nested
-# imports often compute there (scipy.stats does: 30,000 times). So large a frame asks for half a
-# megabyte at once, which holds those of all imports.
+# imports often compute there (those of scikit-learn do, up to 30,000 times). So large a frame asks
+# for half a megabyte at once, which holds those of all imports.
 importing.__code__ = importing.__code__.replace(co_stacksize=1 << 15)

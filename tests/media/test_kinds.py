@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import warnings
 
+import av
 import numpy as np
 import pytest
 
@@ -134,9 +135,11 @@ def test_sound(tmp_path, suffix, codec, channels, rates):
             expected = np.frombuffer(raw, "<f4").reshape(-1, n_channels).T
             kind = f"{path.name}, {codec}, {n_channels} channels, {rate} Hz"
             assert (found, len(waveform)) == (rate, n_channels), kind
-            # From FFmpeg 9 on, what an encoder has filled its last block up with is dropped; the
-            # command may have another version.
-            lengths = expected.shape[1], round(SECONDS * rate)
+            lengths = {expected.shape[1]}
+            if av.library_versions["libavformat"] >= (63,):
+                # FFmpeg 9 drops what an encoder has filled its last block up with; the command may
+                # be older.
+                lengths.add(round(SECONDS * rate))
             samples = min(abs(waveform.shape[1] - length) for length in lengths)
             moved = np.abs(onsets(waveform, rate) - onsets(expected, rate)).max()
             worst = [max(worst[0], samples), max(worst[1], moved)]
